@@ -1,0 +1,41 @@
+# steno_module(NAME DEPS ...): the library steno_NAME of all src/NAME/**/*.cc and, of its *_test.cc, the test program
+# NAME_test, whose cases become ctest tests.
+function(steno_module name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  if(sources)
+    add_library(steno_${name} STATIC ${sources})
+    target_include_directories(steno_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(steno_${name} PUBLIC ${ARG_DEPS})
+  else()
+    add_library(steno_${name} INTERFACE)
+    target_include_directories(steno_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(steno_${name} INTERFACE ${ARG_DEPS})
+  endif()
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE steno_${name} steno_testing GTest::gmock_main)
+    gtest_discover_tests(${name}_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+  endif()
+endfunction()
+
+# steno_program(NAME DEPS ...): the program build/bin/NAME of apps/NAME.cc.
+function(steno_program name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  if(EXISTS ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
+    add_executable(${name} ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
+    target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  endif()
+endfunction()
+
+# steno_script(NAME): copies scripts/NAME beside the programs.
+function(steno_script name)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/scripts/${name})
+    configure_file(${CMAKE_SOURCE_DIR}/scripts/${name} ${CMAKE_BINARY_DIR}/bin/${name} COPYONLY)
+  endif()
+endfunction()
+
+include(GoogleTest)

@@ -1,0 +1,83 @@
+// Arena: the memory that stenotype shares with stenographer, one per capture thread: counters and live segments.
+//
+// stenographer creates it (a sealed memfd) and passes the descriptor to stenotype; the reader treats its content as
+// untrusted and clamps what it reads. Counters are written by their one owner with relaxed stores and only grow.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "base/mapping.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "index/segment.h"
+
+namespace steno {
+
+inline constexpr uint64_t kArenaMagic = 0x314E4552414E5453;  // "STNAREN1"
+inline constexpr uint32_t kArenaVersion = 1;
+inline constexpr unsigned kArenaSegments = 2;  // one active, one sealing
+
+using Counter = std::atomic<uint64_t>;
+
+// Totals since stenotype started, unless said otherwise.
+struct CaptureCounters {
+  Counter packets;            // taken from the ring
+  Counter bytes;              // their captured bytes
+  Counter stored_packets;     // in blocks whose write has completed
+  Counter stored_bytes;       // bytes written to packet files, headers and padding included
+  Counter ring_drops;         // PACKET_STATISTICS tp_drops
+  Counter ring_freezes;       // times the ring became full
+  Counter write_error_drops;  // packets in blocks that could not be written
+  Counter filtered_outgoing;  // packets left out by direction
+  Counter blocks;             // ring blocks taken
+  Counter disk_blocks;        // blocks written
+  Counter wakeups;
+  Counter files;              // published
+  Counter index_full;         // files rotated early because a segment was full
+  Counter unindexed_blocks;   // blocks written without index
+  Counter flows;              // inserted
+  Counter write_errors;
+  Counter prepare_failures;   // the next file could not be made
+  Counter seal_failures;
+  Counter write_latency_max_ns;  // since the last statistics line
+  Counter ring_blocks_used;      // now: blocks that the kernel has handed over and that are not back
+  Counter ring_blocks_total;
+  Counter heartbeat_ns;          // CLOCK_MONOTONIC of the capture thread's latest turn
+  Counter started_ns;            // wall clock
+  Counter last_packet_ns;        // wall clock, of the latest packet
+};
+
+struct alignas(4096) ArenaHeader {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t segment_count;
+  uint64_t segment_bytes;
+  std::atomic<uint32_t> pid;  // of the stenotype that uses it
+  uint32_t thread;
+  CaptureCounters counters;
+};
+static_assert(sizeof(ArenaHeader) == 4096);
+
+class Arena {
+ public:
+  // A new arena in an anonymous memory file.
+  static Result<Arena> Create(uint32_t thread);
+  // Maps the arena behind `fd` (a duplicate is kept). kCorrupt if magic, version or size are not ours.
+  static Result<Arena> Attach(int fd, bool writable);
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] ArenaHeader& header() const { return *header_; }
+  [[nodiscard]] CaptureCounters& counters() const { return header_->counters; }
+  // REQUIRES: index < kArenaSegments.
+  [[nodiscard]] const SegmentMemory& segment(unsigned index) const { return segments_[index]; }
+
+ private:
+  UniqueFd fd_;
+  Mapping mapping_;
+  ArenaHeader* header_ = nullptr;
+  std::array<SegmentMemory, kArenaSegments> segments_;
+};
+
+}  // namespace steno

@@ -1,0 +1,51 @@
+// IndexBuilder: adds packets to a segment, one ring block at a time, on the capture thread.
+//
+// Not thread-safe. Allocates its flow hash table once (1 M slots, 32 MiB); after that nothing. The hash is
+// seeded at random, so that traffic cannot be made to collide.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/result.h"
+#include "index/segment.h"
+#include "storage/packet_view.h"
+
+namespace steno {
+
+struct BlockSummary {
+  int64_t first_ns = 0;  // earliest and latest packet time
+  int64_t last_ns = 0;
+  uint32_t packets = 0;
+  uint64_t captured_bytes = 0;
+};
+
+class IndexBuilder {
+ public:
+  static Result<IndexBuilder> Create();
+  IndexBuilder(IndexBuilder&&) noexcept;
+  IndexBuilder& operator=(IndexBuilder&&) noexcept;
+  ~IndexBuilder();
+
+  // Starts on a segment that Reset() has just prepared. Null: no index for this file (AddBlock then only summarises).
+  void Begin(const SegmentMemory* segment);
+
+  // Walks the packets of `block` (kernel header first, used_bytes long), which will be written at `file_offset`,
+  // and adds them. The block counts for readers only after Publish(). `drops`: lost before this block.
+  BlockSummary AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops);
+
+  // Readers may now see the first `blocks` blocks: their writes have completed.
+  void Publish(uint32_t blocks);
+
+  // A capacity was reached (rest of that block is marked unindexed): rotate now.
+  [[nodiscard]] bool full() const;
+  [[nodiscard]] uint32_t flow_count() const;
+
+ private:
+  struct Impl;
+  explicit IndexBuilder(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace steno

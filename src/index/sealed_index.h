@@ -1,0 +1,31 @@
+// SealedIndex: a FlowIndex over an index file. Reads sections when they are first needed.
+//
+// Any bytes are safe: offsets, lengths and counts are checked, sections carry checksums. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "index/flow_index.h"
+
+namespace steno {
+
+// What start-up needs of an index, from its footer alone (one small read).
+struct IndexSummary {
+  uint64_t file_id = 0;
+  uint64_t file_tag = 0;
+  int64_t first_ns = 0;
+  int64_t last_ns = 0;
+  uint64_t packets = 0;
+  uint64_t packet_file_bytes = 0;
+  uint64_t index_bytes = 0;
+  uint32_t flows = 0;
+};
+
+Result<IndexSummary> ReadIndexSummary(const std::string& path);
+
+// kCorrupt or kUnsupported (another version) if the file is not an index of ours.
+Result<std::unique_ptr<FlowIndex>> OpenSealedIndex(const std::string& path);
+
+}  // namespace steno

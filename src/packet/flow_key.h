@@ -1,0 +1,47 @@
+// FlowKey: the bytes that identify a flow in an index; PacketHeaders without direction, and back.
+//
+// Canonical: within each layer the lower (address, port) comes first, so both directions of a conversation have
+// equal keys. Three encodings, told apart by the kind that is kept beside the key:
+//   kV4       16 bytes: address a (4) b (4), port a (2) b (2), protocol (1), flags (1), VLAN id (2)
+//   kV6       40 bytes: address a (16) b (16), port a (2) b (2), protocol (1), flags (1), VLAN id (2)
+//   kGeneral  variable, at most kMaxFlowKeyBytes: everything else (no IP, ARP, MPLS, several tags, several layers)
+// kV4/kV6 addresses are little-endian numbers; the full layout is in docs/FORMAT.md. Flags: bit 0 has_ports,
+// bit 1 VLAN id present.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+#include "packet/decode.h"
+#include "packet/headers.h"
+
+namespace steno {
+
+enum class FlowKind : uint8_t { kV4 = 0, kV6 = 1, kGeneral = 2 };
+
+inline constexpr size_t kV4FlowKeyBytes = 16;
+inline constexpr size_t kV6FlowKeyBytes = 40;
+inline constexpr size_t kMaxFlowKeyBytes = 232;
+
+struct FlowKey {
+  FlowKind kind = FlowKind::kV4;
+  uint8_t size = 0;  // bytes in use
+  alignas(8) std::array<uint8_t, kMaxFlowKeyBytes> bytes;
+
+  [[nodiscard]] std::span<const uint8_t> view() const { return {bytes.data(), size}; }
+};
+
+// Never fails: every packet has a key.
+void MakeFlowKey(const PacketHeaders& headers, FlowKey& out);
+
+// Decode() and MakeFlowKey() in one, with a short cut for the plain IPv4 and IPv6 packets that make up nearly all
+// traffic. Same result as the two calls, always.
+void FrameToFlowKey(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out);
+
+// The inverse up to direction; kCorrupt for bytes that MakeFlowKey() cannot have made.
+Status ParseFlowKey(FlowKind kind, std::span<const uint8_t> key, PacketHeaders& out);
+
+}  // namespace steno

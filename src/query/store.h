@@ -1,0 +1,75 @@
+// Store: what is recorded, right now: the packet files of all capture directories and the live segments beside them.
+//
+// Thread-safe: Refresh() and Snapshot() may be called from any thread. A snapshot keeps the files it names usable (their
+// descriptors open lazily, by path) and the arenas mapped. Retention may delete a file meanwhile: reading it then fails with
+// kNotFound, which a query counts as "gone", not as an error.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "index/arena.h"
+#include "index/flow_index.h"
+#include "storage/packet_file.h"
+
+namespace steno {
+
+struct StoreDirectory {
+  std::string packets_directory;
+  std::string index_directory;
+};
+
+// A packet file and its index, opened together for one query.
+struct OpenedFile {
+  std::unique_ptr<PacketFile> file;
+  std::unique_ptr<FlowIndex> index;  // null: read everything
+  std::vector<BlockEntry> blocks;    // from the index, or from walking the file
+  uint16_t link_type = 1;
+};
+
+// One file of a snapshot. Immutable.
+class StoredFile {
+ public:
+  virtual ~StoredFile() = default;
+  [[nodiscard]] virtual const std::string& path() const = 0;
+  [[nodiscard]] virtual uint32_t thread() const = 0;  // index of its StoreDirectory
+  [[nodiscard]] virtual uint64_t file_id() const = 0;
+  // No packet of the file is outside [first_ns, last_ns]. Exact where the index is known, else an enclosing guess.
+  [[nodiscard]] virtual int64_t first_ns() const = 0;
+  [[nodiscard]] virtual int64_t last_ns() const = 0;
+  [[nodiscard]] virtual Result<OpenedFile> Open() const = 0;
+};
+
+using StoreSnapshot = std::vector<std::shared_ptr<const StoredFile>>;
+
+class Store {
+ public:
+  explicit Store(std::vector<StoreDirectory> directories);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Replaces the live arenas (one per directory, null where none): at every start of stenotype.
+  void SetArenas(std::vector<std::shared_ptr<const Arena>> arenas);
+
+  // Everything that can be answered now, files and live segments, each packet once. Looks at the live segments
+  // first and at the directories second, so that a file sealed in between is not missed, and rereads a directory only when
+  // it has changed. A directory that cannot be read is reported in `problems`.
+  StoreSnapshot Snapshot(std::vector<std::string>* problems = nullptr);
+
+  struct Totals {
+    uint64_t files = 0;
+    uint64_t unindexed_files = 0;
+    int64_t oldest_ns = 0;  // latest of the directories' oldest packets: from here on all threads have data; 0 if none
+  };
+  Totals totals();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace steno

@@ -1,0 +1,60 @@
+// IoEngine: asynchronous writes of aligned memory to files, for one capture thread.
+//
+// Not thread-safe: one owner thread. The memory of a write belongs to the engine until its completion is reaped.
+// The three implementations (io_uring, libaio, pwrite threads) write the same bytes; MakeIoEngine probes.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace steno {
+
+struct WriteCompletion {
+  uint64_t token = 0;
+  int64_t result = 0;       // bytes written, or -errno
+  int64_t latency_ns = 0;  // from submission to reaping
+};
+
+class IoEngine {
+ public:
+  virtual ~IoEngine() = default;
+
+  [[nodiscard]] virtual std::string_view name() const = 0;
+
+  // Becomes readable (edge-triggered use is enough) when completions may be reaped.
+  [[nodiscard]] virtual int event_fd() const = 0;
+
+  // Tells the engine the memory it will write from (the ring), so that it can register it once. Optional.
+  virtual void RegisterMemory(std::span<const iovec> regions) = 0;
+
+  // Queues a write. kExhausted when `queue_depth` writes are in flight: reap first.
+  // REQUIRES: bytes, its size and offset are multiples of 4096 if the file was opened with O_DIRECT.
+  virtual Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) = 0;
+
+  // Moves up to out.size() finished writes to `out`, without waiting; returns how many.
+  virtual size_t Reap(std::span<WriteCompletion> out) = 0;
+
+  [[nodiscard]] virtual unsigned in_flight() const = 0;
+};
+
+struct IoEngineOptions {
+  std::string kind = "auto";  // auto, io_uring, libaio, pwrite
+  unsigned queue_depth = 128;
+};
+
+struct IoEngineChoice {
+  std::unique_ptr<IoEngine> engine;
+  std::string reason;  // one line for the log: which and why
+};
+
+// "auto" tries io_uring, libaio, pwrite in this order and takes the first whose set-up and probe succeed.
+Result<IoEngineChoice> MakeIoEngine(const IoEngineOptions& options);
+
+}  // namespace steno

@@ -1,0 +1,57 @@
+// Reading packet files: ours, and the incumbent's (1 MiB stride, no private header).
+//
+// PacketFile owns an open descriptor; several threads may read one file at the same time. Files are untrusted.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "storage/block_format.h"
+
+namespace steno {
+
+// A file's blocks, as found by walking the headers from its start.
+struct BlockTable {
+  std::vector<BlockEntry> blocks;  // in file order
+  uint64_t valid_bytes = 0;        // where the last valid block ends
+  bool foreign = false;            // a file of the incumbent: times come from the packets
+  bool clean = true;               // false: bytes after valid_bytes are neither a block nor zeros
+  uint16_t link_type = 1;
+  std::string interface_name;
+};
+
+class PacketFile {
+ public:
+  static Result<PacketFile> Open(const std::string& path);
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+  // Reads exactly `bytes` at `offset` (kCorrupt if the file is shorter).
+  Status Read(std::span<uint8_t> bytes, uint64_t offset) const;
+
+  // Walks the block headers. Stops without an error at the first bytes that are not this file's next block: that is
+  // how a file that a crash cut off looks. An error is an I/O error. `limit` bounds the walk to the file's first bytes
+  // (a live file: what is written so far).
+  Result<BlockTable> WalkBlocks(uint64_t limit = UINT64_MAX) const;
+
+ private:
+  PacketFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+
+  std::string path_;
+  UniqueFd fd_;
+};
+
+// Checks one block header against its checksum and its place. `first_kind` has file_id and file_tag of the file's
+// first block (null when `header` is the first).
+Status CheckBlockHeader(const BlockHeader& header, uint64_t file_offset, const BlockHeader* first_block);
+
+// Fills header_crc.
+void SealBlockHeader(BlockHeader& header);
+
+}  // namespace steno

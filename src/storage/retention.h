@@ -1,0 +1,41 @@
+// Retention: deletes the oldest packet files, with their indexes, so that disks and directories stay within limits.
+//
+// One owner thread. Files are ordered by name (microseconds) over all directories that share a disk, so threads on one
+// disk lose history evenly. Hidden files and files with foreign names are never touched. A file that a reader holds open
+// stays readable until it is closed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace steno {
+
+struct RetentionDirectory {
+  std::string packets_directory;
+  std::string index_directory;
+  double disk_free_percent = 10;  // of the packets directory's file system, also kept on the index directory's
+  uint64_t max_files = 30000;     // in the packets directory
+};
+
+struct RetentionReport {
+  uint64_t files_deleted = 0;
+  uint64_t bytes_deleted = 0;
+  bool satisfied = true;              // false: nothing more to delete and a limit is still broken
+  std::vector<std::string> problems;  // one line per failure; the pass went on with the next file
+};
+
+class Retention {
+ public:
+  explicit Retention(std::vector<RetentionDirectory> directories);
+
+  // One pass: deletes until every limit holds. Space that a deletion frees is measured, not assumed.
+  RetentionReport Enforce();
+
+ private:
+  std::vector<RetentionDirectory> directories_;
+};
+
+}  // namespace steno

@@ -38,7 +38,8 @@ class IndexBuilder {
   // Readers may now see the first `blocks` blocks: their writes have completed.
   void Publish(uint32_t blocks);
 
-  // A capacity was reached (rest of that block is marked unindexed): rotate now.
+  // A capacity was reached: rotate now. The rest of that block and blocks added after it are marked unindexed; blocks
+  // beyond kSegmentMaxBlocks are only summarised.
   [[nodiscard]] bool full() const;
   [[nodiscard]] uint32_t flow_count() const;
 

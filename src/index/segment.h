@@ -29,8 +29,8 @@ inline constexpr uint32_t kSegmentMaxBlocks = 64 * 1024;
 
 inline constexpr uint16_t kNoPacketInGranule = 0xffff;
 
-// A flow: where its key starts in the heap, in units of 8 bytes, and the key's kind. kGeneral keys are preceded
-// by nothing: their length follows from their content (see flow_key.h).
+// A flow: where its key starts in the heap, in units of 8 bytes, and the key's kind. Keys follow each other without
+// gaps: their sizes are multiples of 8, and the size of a kGeneral key follows from its content (FlowKeySize()).
 struct FlowRef {
   uint32_t packed;  // kind in the upper 2 bits
   static FlowRef Make(FlowKind kind, uint32_t heap_offset) {
@@ -106,6 +106,10 @@ struct SegmentSnapshot {
   static Result<SegmentSnapshot> Take(const SegmentMemory& segment);
   // True while the spans still show the same file: check after use.
   [[nodiscard]] bool StillValid(const SegmentMemory& segment) const;
+
+  // Copies the key of a flow, so that a writer cannot change it under a parser; false if it does not lie inside the
+  // snapshot. REQUIRES: flow < flow_refs.size().
+  [[nodiscard]] bool CopyKey(uint32_t flow, FlowKey& out) const;
 };
 
 }  // namespace steno

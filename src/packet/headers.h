@@ -29,6 +29,8 @@ struct Layer {
   uint16_t dst_port = 0;
   Address src;
   Address dst;
+
+  bool operator==(const Layer&) const = default;
 };
 
 // Limits on what one packet may contribute; deeper nesting is cut off and `truncated_layers` is set.
@@ -48,6 +50,8 @@ struct PacketHeaders {
   std::array<uint16_t, kMaxVlans> vlans{};            // VLAN ids (12 bits), outermost first, of all frames
   std::array<uint32_t, kMaxMplsLabels> mpls_labels{};  // labels (20 bits), outermost first
   std::array<Layer, kMaxLayers> layers{};
+
+  bool operator==(const PacketHeaders&) const = default;
 };
 
 }  // namespace steno

@@ -1,8 +1,8 @@
 // Execution: expression + snapshot -> matching packets, exact, in time order, in bounded memory.
 //
 // Per file: the index names candidate granules, these are read, decoded and filtered again. One merge over all files
-// orders packets by (time, directory, file, offset). A file is opened when the merge reaches its first packet's time, and
-// closed after its last. Blocking; call it on a thread of its own.
+// orders packets by (time, directory, file, offset). A file is opened about when the merge reaches its first packet's
+// time (a few ahead, by helper threads, when there are many), and closed after its last. Blocking; call it on a thread of its own.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,9 @@ namespace steno {
 struct QueryOptions {
   std::stop_token stop;                  // asks to end: kCancelled
   int64_t deadline_ns = INT64_MAX;       // CLOCK_MONOTONIC: kDeadline
+  // Bytes of packets that may wait in memory for their turn. Capture files need a few MiB per thread; files whose blocks
+  // overlap in time beyond this are answered in the best order that this memory allows, with a line in `problems`.
+  uint64_t held_bytes_limit = uint64_t{256} << 20;
 };
 
 struct QueryStats {
@@ -31,7 +34,7 @@ struct QueryStats {
   uint64_t files_opened = 0;
   uint64_t files_scanned = 0;  // without an index
   uint64_t files_gone = 0;     // deleted by retention while the query ran
-  std::vector<std::string> problems;  // files or blocks that could not be read: their packets are missing
+  std::vector<std::string> problems;  // files or blocks that could not be read: their packets are missing; order lost
 };
 
 // Calls `emit` for each packet; it returns false to end the query (a limit, a client that left): that is not an error.

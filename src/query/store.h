@@ -1,6 +1,6 @@
 // Store: what is recorded, right now: the packet files of all capture directories and the live segments beside them.
 //
-// Thread-safe: Refresh() and Snapshot() may be called from any thread. A snapshot keeps the files it names usable (their
+// Thread-safe: all calls may come from any thread. A snapshot keeps the files it names usable (their
 // descriptors open lazily, by path) and the arenas mapped. Retention may delete a file meanwhile: reading it then fails with
 // kNotFound, which a query counts as "gone", not as an error.
 #pragma once
@@ -28,6 +28,7 @@ struct OpenedFile {
   std::unique_ptr<FlowIndex> index;  // null: read everything
   std::vector<BlockEntry> blocks;    // from the index, or from walking the file
   uint16_t link_type = 1;
+  std::string problem;  // not empty: what of the file cannot be read
 };
 
 // One file of a snapshot. Immutable.
@@ -40,7 +41,10 @@ class StoredFile {
   // No packet of the file is outside [first_ns, last_ns]. Exact where the index is known, else an enclosing guess.
   [[nodiscard]] virtual int64_t first_ns() const = 0;
   [[nodiscard]] virtual int64_t last_ns() const = 0;
+  // kNotFound if the file is gone.
   [[nodiscard]] virtual Result<OpenedFile> Open() const = 0;
+  // The same without the index, which turned out to be unusable while it was asked (`why`).
+  [[nodiscard]] virtual Result<OpenedFile> OpenForScan(const Error& why) const = 0;
 };
 
 using StoreSnapshot = std::vector<std::shared_ptr<const StoredFile>>;
@@ -57,7 +61,8 @@ class Store {
 
   // Everything that can be answered now, files and live segments, each packet once. Looks at the live segments
   // first and at the directories second, so that a file sealed in between is not missed, and rereads a directory only when
-  // it has changed. A directory that cannot be read is reported in `problems`.
+  // it has changed. A directory that cannot be read is reported in `problems`; so is, once, an index that is damaged: its
+  // packet file is then read without it.
   StoreSnapshot Snapshot(std::vector<std::string>* problems = nullptr);
 
   struct Totals {

@@ -20,7 +20,9 @@ struct BlockTable {
   std::vector<BlockEntry> blocks;  // in file order
   uint64_t valid_bytes = 0;        // where the last valid block ends
   bool foreign = false;            // a file of the incumbent: times come from the packets
-  bool clean = true;               // false: bytes after valid_bytes are neither a block nor zeros
+  bool clean = true;               // false: a block is missing, or bytes after valid_bytes are not zeros
+  uint64_t missing_blocks = 0;     // between valid ones: damaged or never written (a sum of jumps in block_sequence)
+  uint64_t file_id = 0;            // from the block headers; 0 in a foreign file
   uint16_t link_type = 1;
   std::string interface_name;
 };
@@ -35,9 +37,10 @@ class PacketFile {
   // Reads exactly `bytes` at `offset` (kCorrupt if the file is shorter).
   Status Read(std::span<uint8_t> bytes, uint64_t offset) const;
 
-  // Walks the block headers. Stops without an error at the first bytes that are not this file's next block: that is
-  // how a file that a crash cut off looks. An error is an I/O error. `limit` bounds the walk to the file's first bytes
-  // (a live file: what is written so far).
+  // Walks the block headers (of a foreign file: the packets). Where the next block should be and is not, the walk goes on
+  // with the next header that proves that it belongs to this place of this file, and ends without an error if
+  // there is none: that is how a file that a crash cut off looks. An error is an I/O error. `limit` bounds the
+  // walk to the file's first bytes (a live file: what is written so far).
   Result<BlockTable> WalkBlocks(uint64_t limit = UINT64_MAX) const;
 
  private:

@@ -14,6 +14,7 @@ class PacketBuilder {
   PacketBuilder& Ethernet(const std::string& src = "02:00:00:00:00:01", const std::string& dst = "02:00:00:00:00:02");
   PacketBuilder& Vlan(uint16_t id, uint16_t tpid = 0x8100);
   PacketBuilder& Mpls(const std::vector<uint32_t>& labels);
+  PacketBuilder& Snap();  // 802.3 length, LLC and SNAP after Ethernet() or Vlan()
   PacketBuilder& Pppoe();
   PacketBuilder& Arp(const std::string& sender, const std::string& target);
   PacketBuilder& Ipv4(const std::string& src, const std::string& dst);
@@ -36,12 +37,21 @@ class PacketBuilder {
   [[nodiscard]] std::vector<uint8_t> Build() const;
 
  private:
-  // How each header finds its lengths and next-protocol field once the whole frame is known.
+  // Where a header starts and what must be filled in: its next-header field by the header that follows, its length
+  // and checksum once the whole frame is known. kOther has none of these.
   struct Mark {
-    enum class Kind : uint8_t { kEther, kIpv4, kIpv6, kExtension, kUdp, kGre, kGtp, kPppoe, kGeneve } kind;
+    enum class Kind : uint8_t {
+      kEther,   // offset of the ether type, not of the header
+      kLength,  // the same field, holding an 802.3 length
+      kPppoe, kIpv4, kIpv6, kExtension, kTcp, kUdp, kSctp, kIcmp, kIcmp6, kGre, kGeneve, kGtp, kOther,
+    } kind;
     size_t offset;
   };
+  void Begin(Mark::Kind kind);
   void Next(uint16_t ether_type, uint8_t protocol);
+  static void FillLength(const Mark& mark, std::vector<uint8_t>& frame);
+  void FillChecksum(size_t index, std::vector<uint8_t>& frame) const;
+  [[nodiscard]] uint64_t PseudoSum(size_t index, const std::vector<uint8_t>& frame, uint8_t protocol) const;
 
   std::vector<uint8_t> bytes_;
   std::vector<Mark> marks_;

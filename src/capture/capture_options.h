@@ -1,0 +1,66 @@
+// The flags of stenotype: those of the incumbent with their meaning, and a few of our own.
+//
+// Plain values; parsing has no side effects: users, groups and interfaces are looked up later.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace steno {
+
+enum class Direction : uint8_t { kBoth, kIn, kOut };
+enum class SeccompMode : uint8_t { kNone, kTrace, kKill };
+
+// Values of PACKET_FANOUT (<linux/if_packet.h>): the type in the low byte, flags above it.
+inline constexpr uint32_t kFanoutHash = 0;
+inline constexpr uint32_t kFanoutFlagRollover = 0x1000;
+
+struct CaptureOptions {
+  std::string directory;       // holds PKT<n> and IDX<n> for every thread
+  std::string interface_name;
+  unsigned threads = 1;
+  unsigned blocks = 1024;      // ring blocks, over all threads
+  uint32_t block_kb = 1024;
+  double block_age_sec = 1;    // a packet waits at most this long for its block to be written
+  unsigned write_queue = 128;  // writes in flight per thread (--aiops)
+  int64_t packet_limit = -1;   // stop after so many packets over all threads; -1: never
+  int64_t file_age_sec = 60;
+  std::optional<uint64_t> file_mb;         // unset: chosen from the size of the file system
+  std::optional<uint64_t> preallocate_mb;  // unset or 0: the file size
+  uint32_t fanout_type = kFanoutHash;
+  uint16_t fanout_id = 0;  // 0: a number of this process' own
+  std::string filter_hex;
+  std::string user;
+  std::string group;
+  bool index = true;
+  int index_nice = 0;
+  bool promiscuous = true;
+  Direction direction = Direction::kBoth;
+  SeccompMode seccomp = SeccompMode::kKill;
+  int64_t stats_sec = 60;      // 0: no statistics lines
+  uint64_t stats_blocks = 100;  // 0: no lines about the fill of blocks
+  int verbosity = 0;           // -v minus -q
+  std::string io_engine = "auto";
+  std::vector<unsigned> cpus;   // thread n runs on cpus[n]; empty: anywhere
+  std::vector<int> arena_fds;   // one per thread, or empty
+  int parent_fd = -1;           // end of file here means: stop
+
+  // Ring blocks of each thread.
+  [[nodiscard]] unsigned blocks_per_thread() const;
+};
+
+struct ParsedFlags {
+  CaptureOptions options;
+  std::string help;                   // not empty: print this and exit successfully
+  std::vector<std::string> warnings;  // flags that are accepted and do nothing
+};
+
+// `arguments` without the program's name. kInvalid names the flag and what it takes.
+Result<ParsedFlags> ParseCaptureFlags(std::span<const char* const> arguments);
+
+}  // namespace steno

@@ -1,0 +1,78 @@
+#include "index/flow_table.h"
+
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "base/bytes.h"
+
+namespace steno {
+namespace {
+
+constexpr size_t kTableBytes = size_t{FlowTable::kSlots} * sizeof(FlowTable::Slot);
+constexpr size_t kHugePageBytes = 2 << 20;
+constexpr uint32_t kMaxEpoch = (1u << 30) - 1;
+static_assert(FlowTable::kSlots == 1u << 20, "Index() takes the upper 20 bits of a hash");
+
+}  // namespace
+
+Result<FlowTable> FlowTable::Create() {
+  FlowTable table;
+  STENO_TRY(table.memory_, Mapping::Anonymous(kTableBytes + kHugePageBytes));
+  const auto address = AlignUp(reinterpret_cast<uintptr_t>(table.memory_.data()), kHugePageBytes);
+  table.slots_ = reinterpret_cast<Slot*>(address);
+  // Best effort: every look-up goes to a random page.
+  (void)::madvise(table.slots_, kTableBytes, MADV_HUGEPAGE);
+  if (::getrandom(table.seed_, sizeof table.seed_, 0) != static_cast<ssize_t>(sizeof table.seed_)) {
+    return Fail(Error::System("getrandom for the seed of the flow table"));
+  }
+  return table;
+}
+
+void FlowTable::Start() {
+  if (epoch_ == kMaxEpoch) {
+    std::memset(slots_, 0, kTableBytes);
+    epoch_ = 0;
+  }
+  ++epoch_;
+}
+
+uint64_t FlowTable::HashLong(const FlowKey& key) const {
+  uint64_t hash = seed_[3] + key.size;
+  for (size_t at = 0; at < key.size; at += 16) {
+    // Sizes are multiples of 8, not of 16.
+    const uint64_t second = at + 8 < key.size ? Word(key, at + 8) : 0;
+    hash = Mix(Word(key, at) ^ seed_[0] ^ hash, second ^ seed_[1]);
+  }
+  return Mix(hash ^ seed_[2], seed_[3] | 1);
+}
+
+FlowTable::Slot* FlowTable::Find(const FlowKey& key, uint64_t hash, const uint8_t* key_heap) {
+  const uint32_t wanted = epoch_ << 2 | static_cast<uint32_t>(key.kind);
+  const bool inlined = key.kind == FlowKind::kV4;
+  const uint64_t first = inlined ? Word(key, 0) : hash;
+  const uint64_t second = inlined ? Word(key, 8) : 0;
+  uint32_t index = Index(hash);
+  for (uint32_t probe = 0; probe < kMaxProbes; ++probe, index = (index + 1) % kSlots) {
+    Slot& slot = slots_[index];
+    if (!Occupied(slot)) return &slot;
+    if (slot.epoch_and_kind != wanted || slot.key[0] != first) continue;
+    if (inlined) {
+      if (slot.key[1] == second) return &slot;
+    } else if (slot.key_size == key.size &&
+               std::memcmp(key_heap + slot.key[1], key.bytes.data(), key.size) == 0) {
+      return &slot;
+    }
+  }
+  return nullptr;
+}
+
+void FlowTable::Occupy(Slot& slot, const FlowKey& key, uint64_t hash, uint32_t flow, uint32_t heap_offset) const {
+  const bool inlined = key.kind == FlowKind::kV4;
+  slot.key[0] = inlined ? Word(key, 0) : hash;
+  slot.key[1] = inlined ? Word(key, 8) : heap_offset;
+  slot.epoch_and_kind = epoch_ << 2 | static_cast<uint32_t>(key.kind);
+  slot.flow = flow;
+  slot.key_size = key.size;
+}
+
+}  // namespace steno

@@ -1,0 +1,163 @@
+// Live and sealed index against the packets that went in: property tests over random traffic and random terms.
+#include "index/test_segment.h"
+#include "testing/temp_dir.h"
+
+namespace steno {
+namespace {
+
+using testing::AddedPacket;
+using testing::TempDir;
+using testing::TestSegment;
+
+// The two forms of the index of one segment, and which flow of one is which of the other.
+struct BothIndexes {
+  std::unique_ptr<FlowIndex> live;
+  std::unique_ptr<FlowIndex> sealed;
+  std::vector<uint32_t> live_id;  // by sealed flow
+
+  static BothIndexes Of(const TestSegment& segment, const TempDir& dir) {
+    const SegmentSnapshot snapshot = segment.Snapshot();
+    BothIndexes both;
+    both.live = MakeLiveIndex(segment.segment()).value();
+    const Status sealed = SealSegment(snapshot, dir.path(), "1");
+    EXPECT_TRUE(sealed) << sealed.error().message;
+    both.sealed = OpenSealedIndex(dir.path() + "/1").value();
+    SortFlows(snapshot).ForEachId([&](uint32_t id) { both.live_id.push_back(id); });
+    return both;
+  }
+};
+
+FlowMatch Expected(const SegmentSnapshot& snapshot, const Term& term) {
+  const auto flows = static_cast<uint32_t>(snapshot.flow_refs.size());
+  FlowMatch match{FlowSet(flows), FlowSet(flows)};
+  FlowKey key;
+  PacketHeaders headers;
+  for (uint32_t flow = 0; flow < flows; ++flow) {
+    EXPECT_TRUE(snapshot.CopyKey(flow, key));
+    EXPECT_TRUE(ParseFlowKey(key.kind, key.view(), headers));
+    const Tri answer = MatchesFlow(term, headers);
+    if (answer != Tri::kNo) match.may.Add(flow);
+    if (answer == Tri::kYes) match.must.Add(flow);
+  }
+  return match;
+}
+
+std::vector<uint32_t> Members(const FlowSet& set) {
+  std::vector<uint32_t> members;
+  set.ForEach([&](uint32_t flow) { members.push_back(flow); });
+  return members;
+}
+
+// The members of a sealed index's set, as the live index numbers them.
+std::vector<uint32_t> LiveMembers(const FlowSet& set, const std::vector<uint32_t>& live_id) {
+  std::vector<uint32_t> members;
+  set.ForEach([&](uint32_t flow) { members.push_back(live_id[flow]); });
+  std::ranges::sort(members);
+  return members;
+}
+
+void CheckTerm(const TestSegment& segment, const BothIndexes& both, const Term& term) {
+  const FlowMatch expected = Expected(segment.Snapshot(), term);
+  const auto live = both.live->Match(term);
+  const auto sealed = both.sealed->Match(term);
+  ASSERT_TRUE(live) << live.error().message;
+  ASSERT_TRUE(sealed) << sealed.error().message;
+  EXPECT_EQ(Members(live->may), Members(expected.may));
+  EXPECT_EQ(Members(live->must), Members(expected.must));
+  EXPECT_EQ(LiveMembers(sealed->may, both.live_id), Members(expected.may));
+  EXPECT_EQ(LiveMembers(sealed->must, both.live_id), Members(expected.must));
+
+  const auto granules = both.sealed->Granules(sealed->may);
+  ASSERT_TRUE(granules) << granules.error().message;
+  EXPECT_EQ(*granules, both.live->Granules(live->may).value());
+  EXPECT_TRUE(std::ranges::is_sorted(*granules, std::less_equal<>{}));
+  // What the whole index is for: no packet that matches is missed.
+  for (const AddedPacket& packet : segment.packets()) {
+    if (!Matches(term, packet.headers)) continue;
+    const auto granule = static_cast<uint32_t>(packet.file_offset / kGranuleBytes);
+    ASSERT_TRUE(std::ranges::binary_search(*granules, granule)) << "packet at " << packet.file_offset;
+  }
+}
+
+void CheckGranuleStarts(const TestSegment& segment, const FlowIndex& index) {
+  std::vector<uint16_t> first(segment.file_bytes().size() / kGranuleBytes + 1, kNoPacketInGranule);
+  for (const AddedPacket& packet : segment.packets()) {
+    uint16_t& at = first[packet.file_offset / kGranuleBytes];
+    at = std::min(at, static_cast<uint16_t>(packet.file_offset % kGranuleBytes));
+  }
+  for (uint32_t granule = 0; granule < first.size(); ++granule) {
+    EXPECT_EQ(index.FirstPacket(granule), first[granule]) << "granule " << granule;
+  }
+  EXPECT_EQ(index.FirstPacket(UINT32_MAX), kNoPacketInGranule);
+}
+
+void CheckBlocks(const FlowIndex& live, const FlowIndex& sealed) {
+  ASSERT_EQ(live.blocks().size(), sealed.blocks().size());
+  for (size_t i = 0; i < live.blocks().size(); ++i) {
+    EXPECT_EQ(std::memcmp(&live.blocks()[i], &sealed.blocks()[i], sizeof(BlockEntry)), 0) << "block " << i;
+  }
+}
+
+using MakeFrame = testing::RandomFrame (*)(std::mt19937_64&);
+
+void CheckTraffic(MakeFrame make_frame, size_t packets, size_t terms, uint64_t seed) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  TestSegment segment;
+  for (size_t i = 0; i < packets; ++i) {
+    segment.Add(make_frame(random));
+    if (random() % 2000 == 0) segment.EndBlock(static_cast<uint32_t>(random() % 5));
+  }
+  segment.EndBlock();
+  ASSERT_EQ(segment.packets().size(), packets);
+  ASSERT_FALSE(segment.builder().full());
+  const TempDir dir;
+  const BothIndexes both = BothIndexes::Of(segment, dir);
+  CheckBlocks(*both.live, *both.sealed);
+  CheckGranuleStarts(segment, *both.live);
+  CheckGranuleStarts(segment, *both.sealed);
+  for (size_t i = 0; i < terms && !::testing::Test::HasFailure(); ++i) {
+    const Term term = testing::MakeRandomTerm(random);
+    SCOPED_TRACE(ToString(term));
+    CheckTerm(segment, both, term);
+  }
+}
+
+TEST(IndexTest, EveryKindOfFrameIsFound) { CheckTraffic(testing::MakeRandomFrame, 6000, 300, 1); }
+TEST(IndexTest, BrokenFramesAreFound) { CheckTraffic(testing::MakeBrokenFrame, 6000, 300, 2); }
+TEST(IndexTest, ManyAddressesAreFound) { CheckTraffic(testing::MakeWideFrame, 30000, 200, 3); }
+TEST(IndexTest, SmallTrafficIsFound) {
+  for (uint64_t seed = 10; seed < 30; ++seed) CheckTraffic(testing::MakeRandomFrame, seed - 9, 100, seed);
+}
+
+TEST(IndexTest, NothingPublishedIsAnEmptyIndex) {
+  TestSegment segment;
+  const TempDir dir;
+  const BothIndexes both = BothIndexes::Of(segment, dir);
+  for (const FlowIndex* index : {both.live.get(), both.sealed.get()}) {
+    EXPECT_EQ(index->flow_count(), 0u);
+    EXPECT_TRUE(index->blocks().empty());
+    EXPECT_TRUE(index->Match({}).value().may.Empty());
+    EXPECT_TRUE(index->Granules(FlowSet(0)).value().empty());
+  }
+}
+
+TEST(IndexTest, SummaryComesFromTheFooter) {
+  std::mt19937_64 random(4);
+  TestSegment segment;
+  for (int i = 0; i < 5000; ++i) segment.Add(testing::MakeRandomFrame(random));
+  segment.EndBlock();
+  const TempDir dir;
+  ASSERT_TRUE(SealSegment(segment.Snapshot(), dir.path(), "77"));
+  const IndexSummary summary = ReadIndexSummary(dir.path() + "/77").value();
+  EXPECT_EQ(summary.file_id, 1u);
+  EXPECT_EQ(summary.file_tag, 7u);
+  EXPECT_EQ(summary.first_ns, testing::kTestStartNs + 1000);
+  EXPECT_EQ(summary.last_ns, testing::kTestStartNs + 5'000'000);
+  EXPECT_EQ(summary.packets, 5000u);
+  EXPECT_EQ(summary.packet_file_bytes, segment.file_bytes().size());
+  EXPECT_EQ(summary.flows, segment.builder().flow_count());
+}
+
+}  // namespace
+}  // namespace steno

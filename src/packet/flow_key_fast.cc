@@ -1,0 +1,127 @@
+// FrameToFlowKey(): straight from the bytes of a plain frame to its key. Runs once per captured packet, so it works on
+// whole words, decides by one table look-up on the protocol, and orders the two ends without branches (directions
+// alternate at random: a branch would be mispredicted half of the time).
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "packet/flow_key.h"
+#include "packet/flow_key_layout.h"
+#include "packet/wire.h"
+
+namespace steno {
+
+namespace {
+
+// What a protocol number asks of the short cut.
+enum class Shape : uint8_t { kNoPorts, kPorts, kUdp, kSlow };
+
+constexpr std::array<Shape, 256> MakeShapes(bool ipv6) {
+  std::array<Shape, 256> shapes{};
+  for (unsigned number = 0; number < shapes.size(); ++number) {
+    const auto protocol = static_cast<uint8_t>(number);
+    if (wire::HasPorts(protocol)) shapes[number] = Shape::kPorts;
+    if (ipv6 && wire::IsIpv6Extension(protocol)) shapes[number] = Shape::kSlow;
+  }
+  shapes[wire::kIpUdp] = Shape::kUdp;
+  for (const uint8_t tunnel : {wire::kIpIpv4, wire::kIpIpv6, wire::kIpGre}) shapes[tunnel] = Shape::kSlow;
+  return shapes;
+}
+
+constexpr std::array<Shape, 256> kShapesV4 = MakeShapes(false);
+constexpr std::array<Shape, 256> kShapesV6 = MakeShapes(true);
+
+struct Ports {
+  uint16_t src = 0;
+  uint16_t dst = 0;
+  bool present = false;
+};
+
+// The ports at `at`, if `shape` has them and they are captured. False if the packet may be a tunnel.
+inline bool TakePorts(std::span<const uint8_t> frame, size_t at, Shape shape, Ports& ports) {
+  if (shape == Shape::kNoPorts || frame.size() < at + wire::kPortsBytes) return true;
+  ports.src = LoadBe<uint16_t>(frame.data() + at);
+  ports.dst = LoadBe<uint16_t>(frame.data() + at + 2);
+  ports.present = true;
+  return shape != Shape::kUdp || !wire::IsUdpTunnel(ports.src, ports.dst);
+}
+
+inline uint64_t Tail(uint16_t port_a, uint16_t port_b, uint8_t protocol, bool has_ports, const StrippedTag& tag) {
+  const uint8_t flags = static_cast<uint8_t>((has_ports ? flow_key::kFlagPorts : 0) |
+                                             (tag.present ? flow_key::kFlagVlan : 0));
+  const uint16_t vlan = tag.present ? tag.tci & wire::kVlanIdMask : uint16_t{0};
+  return flow_key::PackTail(port_a, port_b, protocol, flags, vlan);
+}
+
+inline bool FastV4(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out) {
+  const uint8_t* ip = frame.data() + wire::kEthernetBytes;
+  const uint8_t protocol = ip[9];
+  const Shape shape = kShapesV4[protocol];
+  if (shape == Shape::kSlow) return false;
+  Ports ports;
+  if ((LoadBe<uint16_t>(ip + 6) & wire::kFragmentOffsetMask) == 0) {
+    const size_t at = wire::kEthernetBytes + size_t{4} * (ip[0] & 0xfu);
+    if (!TakePorts(frame, at, shape, ports)) return false;
+  }
+  // One number per end: (address, port) in the upper and lower part.
+  const uint64_t src = uint64_t{LoadBe<uint32_t>(ip + 12)} << 16 | ports.src;
+  const uint64_t dst = uint64_t{LoadBe<uint32_t>(ip + 16)} << 16 | ports.dst;
+  const uint64_t a = std::min(src, dst);
+  const uint64_t b = std::max(src, dst);
+  out.kind = FlowKind::kV4;
+  out.size = kV4FlowKeyBytes;
+  StoreLe(out.bytes.data(), a >> 16 | b >> 16 << 32);
+  StoreLe(out.bytes.data() + 8,
+          Tail(static_cast<uint16_t>(a), static_cast<uint16_t>(b), protocol, ports.present, tag));
+  return true;
+}
+
+inline bool FastV6(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out) {
+  const uint8_t* ip = frame.data() + wire::kEthernetBytes;
+  const uint8_t protocol = ip[6];
+  const Shape shape = kShapesV6[protocol];
+  if (shape == Shape::kSlow) return false;
+  Ports ports;
+  if (!TakePorts(frame, wire::kEthernetBytes + wire::kIpv6Bytes, shape, ports)) return false;
+  using Wide = unsigned __int128;
+  const Wide src = Wide{LoadBe<uint64_t>(ip + 8)} << 64 | LoadBe<uint64_t>(ip + 16);
+  const Wide dst = Wide{LoadBe<uint64_t>(ip + 24)} << 64 | LoadBe<uint64_t>(ip + 32);
+  const bool swap = (dst < src) | ((dst == src) & (ports.dst < ports.src));
+  const Wide mask = Wide{0} - Wide{swap};
+  const Wide flip = (src ^ dst) & mask;
+  const Wide a = src ^ flip;
+  const Wide b = dst ^ flip;
+  out.kind = FlowKind::kV6;
+  out.size = kV6FlowKeyBytes;
+  StoreLe(out.bytes.data(), static_cast<uint64_t>(a));
+  StoreLe(out.bytes.data() + 8, static_cast<uint64_t>(a >> 64));
+  StoreLe(out.bytes.data() + 16, static_cast<uint64_t>(b));
+  StoreLe(out.bytes.data() + 24, static_cast<uint64_t>(b >> 64));
+  const uint16_t port_a = swap ? ports.dst : ports.src;
+  const uint16_t port_b = swap ? ports.src : ports.dst;
+  StoreLe(out.bytes.data() + 32, Tail(port_a, port_b, protocol, ports.present, tag));
+  return true;
+}
+
+// Not inlined: its large frame of locals stays off the short cut.
+[[gnu::noinline]] void Slow(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out) {
+  PacketHeaders headers;
+  Decode(frame, tag, headers);
+  MakeFlowKey(headers, out);
+}
+
+}  // namespace
+
+void FrameToFlowKey(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out) {
+  if (frame.size() >= wire::kEthernetBytes + wire::kIpv4Bytes) [[likely]] {
+    const auto ether_type = LoadBe<uint16_t>(frame.data() + 2 * wire::kMacBytes);
+    if (ether_type == wire::kEtherIpv4) {
+      if (FastV4(frame, tag, out)) return;
+    } else if (ether_type == wire::kEtherIpv6 && frame.size() >= wire::kEthernetBytes + wire::kIpv6Bytes) {
+      if (FastV6(frame, tag, out)) return;
+    }
+  }
+  Slow(frame, tag, out);
+}
+
+}  // namespace steno

@@ -1,0 +1,178 @@
+// ParseFlowKey(): keys come from files and from shared memory, so every field is checked.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "packet/flow_key.h"
+#include "packet/flow_key_layout.h"
+#include "packet/wire.h"
+
+namespace steno {
+
+namespace {
+
+// How many bytes one layer takes, from its kind byte; 0 for a kind that does not exist.
+size_t LayerBytes(uint8_t kind_byte) {
+  const size_t ports = (kind_byte & flow_key::kLayerPorts) != 0 ? 4 : 0;
+  switch (static_cast<LayerKind>(kind_byte & ~flow_key::kLayerPorts)) {
+    case LayerKind::kIpv4:
+    case LayerKind::kArp:
+      return 2 + ports + 2 * 4;
+    case LayerKind::kIpv6:
+      return 2 + ports + 2 * 16;
+  }
+  return 0;
+}
+
+// The bytes of a kGeneral key without its padding; 0 if broken.
+size_t GeneralBytes(std::span<const uint8_t> bytes) {
+  if (bytes.size() < flow_key::kGeneralHeaderBytes) return 0;
+  const unsigned layers = bytes[0] & flow_key::kGeneralLayersMask;
+  const unsigned vlans = bytes[1] & 0xfu;
+  const unsigned labels = bytes[1] >> 4;
+  if (layers > kMaxLayers || vlans > kMaxVlans || labels > kMaxMplsLabels) return 0;
+  size_t at = flow_key::kGeneralHeaderBytes + vlans * size_t{2} + labels * size_t{4};
+  if ((bytes[0] & flow_key::kGeneralMacs) != 0) at += 2 * wire::kMacBytes;
+  for (unsigned i = 0; i < layers; ++i) {
+    if (at >= bytes.size()) return 0;
+    const size_t layer_bytes = LayerBytes(bytes[at]);
+    if (layer_bytes == 0) return 0;
+    at += layer_bytes;
+  }
+  return at;
+}
+
+Status Broken(FlowKind kind, const char* what) {
+  return Fail(Error::Corrupt(fmt::format("flow key of kind {}: {}", static_cast<unsigned>(kind), what)));
+}
+
+Address LoadV6(const uint8_t* bytes) { return Address::V6(LoadLe<uint64_t>(bytes + 8), LoadLe<uint64_t>(bytes)); }
+
+// kV4 and kV6 differ in their addresses; `tail` is the number behind those.
+Status ParsePlain(FlowKind kind, uint64_t tail, PacketHeaders& out) {
+  Layer& layer = out.layers[0];
+  layer.src_port = static_cast<uint16_t>(tail);
+  layer.dst_port = static_cast<uint16_t>(tail >> 16);
+  layer.protocol = static_cast<uint8_t>(tail >> 32);
+  const auto flags = static_cast<uint8_t>(tail >> 40);
+  const auto vlan = static_cast<uint16_t>(tail >> 48);
+  layer.has_ports = (flags & flow_key::kFlagPorts) != 0;
+  const bool has_vlan = (flags & flow_key::kFlagVlan) != 0;
+  if ((flags & ~(flow_key::kFlagPorts | flow_key::kFlagVlan)) != 0) return Broken(kind, "unknown flags");
+  if (!layer.has_ports && (layer.src_port | layer.dst_port) != 0) return Broken(kind, "ports where there are none");
+  if (vlan > (has_vlan ? wire::kVlanIdMask : 0)) return Broken(kind, "VLAN id out of range");
+  if (layer.dst < layer.src || (layer.dst == layer.src && layer.dst_port < layer.src_port)) {
+    return Broken(kind, "ends out of order");
+  }
+  out.layer_count = 1;
+  out.vlan_count = has_vlan ? 1 : 0;
+  out.vlans[0] = vlan;
+  return {};
+}
+
+// Reads the fields of a kGeneral key whose length has been checked.
+void ParseGeneral(std::span<const uint8_t> key, PacketHeaders& out) {
+  out.layer_count = key[0] & flow_key::kGeneralLayersMask;
+  out.truncated_layers = (key[0] & flow_key::kGeneralTruncated) != 0;
+  out.has_macs = (key[0] & flow_key::kGeneralMacs) != 0;
+  out.vlan_count = key[1] & 0xfu;
+  out.mpls_count = key[1] >> 4;
+  out.ether_type = LoadLe<uint16_t>(key.data() + 2);
+  const uint8_t* at = key.data() + flow_key::kGeneralHeaderBytes;
+  if (out.has_macs) {
+    std::copy_n(at, wire::kMacBytes, out.src_mac.begin());
+    std::copy_n(at + wire::kMacBytes, wire::kMacBytes, out.dst_mac.begin());
+    at += 2 * wire::kMacBytes;
+  }
+  for (unsigned i = 0; i < out.vlan_count; ++i, at += 2) out.vlans[i] = LoadLe<uint16_t>(at);
+  for (unsigned i = 0; i < out.mpls_count; ++i, at += 4) out.mpls_labels[i] = LoadLe<uint32_t>(at);
+  for (unsigned i = 0; i < out.layer_count; ++i) {
+    Layer& layer = out.layers[i];
+    layer.kind = static_cast<LayerKind>(at[0] & ~flow_key::kLayerPorts);
+    layer.has_ports = (at[0] & flow_key::kLayerPorts) != 0;
+    layer.protocol = at[1];
+    at += 2;
+    if (layer.has_ports) {
+      layer.src_port = LoadLe<uint16_t>(at);
+      layer.dst_port = LoadLe<uint16_t>(at + 2);
+      at += 4;
+    }
+    if (layer.kind == LayerKind::kIpv6) {
+      layer.src = LoadV6(at);
+      layer.dst = LoadV6(at + 16);
+      at += 32;
+    } else {
+      layer.src = Address::V4(LoadLe<uint32_t>(at));
+      layer.dst = Address::V4(LoadLe<uint32_t>(at + 4));
+      at += 8;
+    }
+  }
+}
+
+Status CheckGeneral(std::span<const uint8_t> key, const PacketHeaders& headers) {
+  for (unsigned i = 0; i < headers.vlan_count; ++i) {
+    if (headers.vlans[i] > wire::kVlanIdMask) return Broken(FlowKind::kGeneral, "VLAN id out of range");
+  }
+  for (unsigned i = 0; i < headers.mpls_count; ++i) {
+    if (headers.mpls_labels[i] >> 20 != 0) return Broken(FlowKind::kGeneral, "MPLS label out of range");
+  }
+  for (unsigned i = 0; i < headers.layer_count; ++i) {
+    const Layer& layer = headers.layers[i];
+    if (layer.kind == LayerKind::kArp && (layer.has_ports || layer.protocol != 0)) {
+      return Broken(FlowKind::kGeneral, "ARP with ports or a protocol");
+    }
+  }
+  // Order of the ends, reserved bits, padding, and that no shorter encoding fits: all at once.
+  FlowKey again;
+  MakeFlowKey(headers, again);
+  if (again.kind != FlowKind::kGeneral || !std::ranges::equal(again.view(), key)) {
+    return Broken(FlowKind::kGeneral, "not in canonical form");
+  }
+  return {};
+}
+
+}  // namespace
+
+size_t FlowKeySize(FlowKind kind, std::span<const uint8_t> bytes) {
+  size_t size = 0;
+  switch (kind) {
+    case FlowKind::kV4:
+      size = kV4FlowKeyBytes;
+      break;
+    case FlowKind::kV6:
+      size = kV6FlowKeyBytes;
+      break;
+    case FlowKind::kGeneral:
+      size = AlignUp(GeneralBytes(bytes), flow_key::kAlignment);
+      break;
+  }
+  return size <= bytes.size() ? size : 0;
+}
+
+Status ParseFlowKey(FlowKind kind, std::span<const uint8_t> key, PacketHeaders& out) {
+  out = PacketHeaders{};
+  const size_t size = FlowKeySize(kind, key);
+  if (size == 0) return Broken(kind, "cut off or impossible counts");
+  Layer& layer = out.layers[0];
+  switch (kind) {
+    case FlowKind::kV4:
+      out.ether_type = wire::kEtherIpv4;
+      layer.kind = LayerKind::kIpv4;
+      layer.src = Address::V4(LoadLe<uint32_t>(key.data()));
+      layer.dst = Address::V4(LoadLe<uint32_t>(key.data() + 4));
+      return ParsePlain(kind, LoadLe<uint64_t>(key.data() + 8), out);
+    case FlowKind::kV6:
+      out.ether_type = wire::kEtherIpv6;
+      layer.kind = LayerKind::kIpv6;
+      layer.src = LoadV6(key.data());
+      layer.dst = LoadV6(key.data() + 16);
+      return ParsePlain(kind, LoadLe<uint64_t>(key.data() + 32), out);
+    case FlowKind::kGeneral:
+      ParseGeneral(key.first(size), out);
+      return CheckGeneral(key.first(size), out);
+  }
+  return Broken(kind, "no such kind");
+}
+
+}  // namespace steno

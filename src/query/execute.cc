@@ -1,0 +1,19 @@
+#include "query/execute.h"
+
+#include <utility>
+
+#include "query/file_plan.h"
+#include "query/merge.h"
+
+namespace steno {
+
+Status ExecuteQuery(const Expression& expression, const StoreSnapshot& snapshot, const QueryOptions& options,
+                    const std::function<bool(const PacketView&)>& emit, QueryStats& stats) {
+  const PlanRequest request = MakePlanRequest(expression);
+  if (request.bounds.Empty()) return {};
+  STENO_TRY(std::vector<MergeSource> sources, CollectSources(snapshot, request.bounds, options));
+  Merge merge(std::move(sources), request, options, emit, stats);
+  return merge.Run();
+}
+
+}  // namespace steno

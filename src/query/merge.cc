@@ -1,0 +1,196 @@
+#include "query/merge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "query/flow_select.h"
+#include "query/published_file.h"
+
+namespace steno {
+namespace {
+
+constexpr size_t kUnitsAhead = 8;  // of every open file, in the kernel's hands
+constexpr uint64_t kPacketsPerCheck = 1024;
+
+std::vector<const StoredFile*> FilesOf(const std::vector<MergeSource>& sources) {
+  std::vector<const StoredFile*> files;
+  for (const MergeSource& source : sources) files.push_back(source.file);
+  return files;
+}
+
+}  // namespace
+
+Result<std::vector<MergeSource>> CollectSources(const StoreSnapshot& snapshot, const TimeRange& bounds,
+                                                const QueryOptions& options) {
+  std::vector<const StoredFile*> files;
+  for (const auto& file : snapshot) files.push_back(file.get());
+  std::ranges::sort(files, {}, [](const StoredFile* file) {
+    return std::tuple<uint32_t, uint64_t, const std::string&>(file->thread(), file->file_id(), file->path());
+  });
+  std::vector<MergeSource> sources;
+  for (uint32_t rank = 0; rank < files.size(); ++rank) {
+    STENO_CHECK_OK(CheckStop(options));
+    const int64_t first_ns = files[rank]->first_ns();
+    if (Overlaps(bounds, {first_ns, files[rank]->last_ns()})) sources.push_back({files[rank], first_ns, rank});
+  }
+  std::ranges::sort(sources, {}, [](const MergeSource& source) { return std::tuple(source.first_ns, source.rank); });
+  return sources;
+}
+
+Merge::Merge(std::vector<MergeSource> sources, const PlanRequest& request, const QueryOptions& options,
+             const std::function<bool(const PacketView&)>& emit, QueryStats& stats)
+    : sources_(std::move(sources)),
+      options_(options),
+      emit_(emit),
+      stats_(stats),
+      reader_(request, options, stats),
+      plans_(FilesOf(sources_), request),
+      open_(sources_.size()) {
+  stats_.files_considered += sources_.size();
+}
+
+Status Merge::Run() {
+  QueueFile(0);
+  while (!ended_ && !(work_.empty() && heads_.empty())) {
+    if (MustWork()) {
+      STENO_CHECK_OK(CheckStop(options_));
+      STENO_CHECK_OK(DoWork());
+    } else {
+      STENO_CHECK_OK(EmitRun());
+    }
+  }
+  return {};
+}
+
+// True if there is work that could bring a packet before the first one at hand.
+bool Merge::MustWork() {
+  if (work_.empty()) return false;
+  if (heads_.empty()) return true;
+  if (work_.top().time_ns > heads_.top().time_ns) return false;
+  if (held_bytes_ <= options_.held_bytes_limit) return true;
+  if (!std::exchange(order_lost_, true)) {
+    stats_.problems.push_back(fmt::format("more than {} MiB of packets overlap in time: packets are out of order",
+                                          options_.held_bytes_limit >> 20));
+  }
+  return false;
+}
+
+Status Merge::DoWork() {
+  const Work work = work_.top();
+  work_.pop();
+  if (work.is_unit) return ReadUnitOf(work.source);
+  OpenSource(work.source);
+  return {};
+}
+
+void Merge::QueueFile(size_t source) {
+  if (source < sources_.size()) work_.push({sources_[source].first_ns, false, sources_[source].rank, source});
+}
+
+void Merge::OpenSource(size_t source) {
+  QueueFile(source + 1);
+  Result<FilePlan> plan = plans_.Take(source);
+  if (!plan) {
+    if (IsGone(plan.error())) {
+      ++stats_.files_gone;
+    } else {
+      stats_.problems.push_back(std::move(plan).error().message);
+    }
+    return;
+  }
+  ++stats_.files_opened;
+  if (plan->scanned) ++stats_.files_scanned;
+  std::ranges::move(plan->problems, std::back_inserter(stats_.problems));
+  if (plan->units.empty()) return;
+  open_[source] = std::make_unique<OpenFile>();
+  open_[source]->plan = std::move(*plan);
+  work_.push({open_[source]->plan.units.front().first_ns, true, sources_[source].rank, source});
+}
+
+Status Merge::ReadUnitOf(size_t source) {
+  OpenFile& open = *open_[source];
+  const ReadUnit& unit = open.plan.units[open.next_unit++];
+  AnnounceUnits(open);
+  PacketRun run;
+  std::string damage;
+  STENO_CHECK_OK(reader_.Read(*open.plan.file, unit, run, damage));
+  // One line per file: a file that was cut off misses thousands of units.
+  if (!damage.empty() && ++open.damaged_units == 1) stats_.problems.push_back(std::move(damage));
+  AddRun(std::move(run), sources_[source].rank);
+  if (open.next_unit == open.plan.units.size()) {
+    CloseSource(source);
+  } else {
+    work_.push({open.plan.units[open.next_unit].first_ns, true, sources_[source].rank, source});
+  }
+  return {};
+}
+
+void Merge::AnnounceUnits(OpenFile& open) {
+  open.announced = std::max(open.announced, open.next_unit);
+  const size_t end = std::min(open.next_unit + kUnitsAhead, open.plan.units.size());
+  for (; open.announced < end; ++open.announced) Announce(*open.plan.file, open.plan.units[open.announced]);
+}
+
+void Merge::CloseSource(size_t source) {
+  const OpenFile& open = *open_[source];
+  if (open.damaged_units > 1) {
+    stats_.problems.push_back(fmt::format("{}: {} more places could not be read", sources_[source].file->path(),
+                                          open.damaged_units - 1));
+  }
+  open_[source].reset();
+}
+
+void Merge::AddRun(PacketRun run, uint32_t rank) {
+  if (run.packets.empty()) {
+    reader_.Recycle(run);
+    return;
+  }
+  size_t slot = slots_.size();
+  if (free_slots_.empty()) {
+    slots_.emplace_back();
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  held_bytes_ += run.held_bytes();
+  heads_.push({run.packets.front().time_ns, rank, run.packets.front().file_offset, slot});
+  slots_[slot] = {std::move(run), rank};
+}
+
+// Hands on packets of the run with the first one, as long as no other run and no work comes before its next.
+Status Merge::EmitRun() {
+  const size_t slot = heads_.top().run;
+  heads_.pop();
+  PacketRun& run = slots_[slot].run;
+  for (;;) {
+    if (stats_.packets_matched++ % kPacketsPerCheck == 0) STENO_CHECK_OK(CheckStop(options_));
+    if (!emit_(run.packets[run.next])) {
+      ended_ = true;
+      return {};
+    }
+    if (++run.next == run.packets.size()) {
+      FinishRun(slot);
+      return {};
+    }
+    const PacketView& next = run.packets[run.next];
+    const Head head{next.time_ns, slots_[slot].rank, next.file_offset, slot};
+    const bool others_first = !heads_.empty() && heads_.top() < head;
+    const bool work_first = !work_.empty() && work_.top().time_ns <= head.time_ns;
+    if (others_first || work_first) {
+      heads_.push(head);
+      return {};
+    }
+  }
+}
+
+void Merge::FinishRun(size_t slot) {
+  held_bytes_ -= slots_[slot].run.held_bytes();
+  reader_.Recycle(slots_[slot].run);
+  slots_[slot].run = {};
+  free_slots_.push_back(slot);
+}
+
+}  // namespace steno

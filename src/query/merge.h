@@ -1,0 +1,98 @@
+// Merge: the packets of many files in one order, with as few of them in memory as their times allow.
+//
+// Two queues. Work to do: the next file to open, and of each open file the next unit to read, each with a time before which
+// none of its packets is. Packets at hand: the first of every run that has been read. A packet is handed on when no
+// work is left that could bring an earlier or equal one. Not thread-safe.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "query/execute.h"
+#include "query/file_plan.h"
+#include "query/plan_ahead.h"
+#include "query/unit_reader.h"
+
+namespace steno {
+
+// What is known of a file before it is opened.
+struct MergeSource {
+  const StoredFile* file;
+  int64_t first_ns;
+  uint32_t rank;  // by (thread, file id): breaks ties of time
+};
+
+// The files that overlap `bounds`, in the order of opening. Files without an index may have to be walked to know their
+// times. Errors: those of CheckStop().
+Result<std::vector<MergeSource>> CollectSources(const StoreSnapshot& snapshot, const TimeRange& bounds,
+                                                const QueryOptions& options);
+
+class Merge {
+ public:
+  // All but `sources` are borrowed.
+  Merge(std::vector<MergeSource> sources, const PlanRequest& request, const QueryOptions& options,
+        const std::function<bool(const PacketView&)>& emit, QueryStats& stats);
+
+  Status Run();
+
+ private:
+  struct OpenFile {
+    FilePlan plan;
+    size_t next_unit = 0;
+    size_t announced = 0;
+    uint64_t damaged_units = 0;
+  };
+  struct Work {
+    int64_t time_ns;
+    bool is_unit;  // at equal times files are opened first: the order of units is then the files' order
+    uint32_t rank;
+    size_t source;
+    auto operator<=>(const Work&) const = default;
+  };
+  struct Head {
+    int64_t time_ns;
+    uint32_t rank;
+    uint64_t offset;
+    size_t run;
+    auto operator<=>(const Head&) const = default;
+  };
+  struct Slot {
+    PacketRun run;
+    uint32_t rank = 0;
+  };
+  template <class T>
+  using MinQueue = std::priority_queue<T, std::vector<T>, std::greater<>>;
+
+  [[nodiscard]] bool MustWork();
+  Status DoWork();
+  void QueueFile(size_t source);
+  void OpenSource(size_t source);
+  Status ReadUnitOf(size_t source);
+  void AnnounceUnits(OpenFile& open);
+  void CloseSource(size_t source);
+  void AddRun(PacketRun run, uint32_t rank);
+  Status EmitRun();
+  void FinishRun(size_t slot);
+
+  const std::vector<MergeSource> sources_;
+  const QueryOptions& options_;
+  const std::function<bool(const PacketView&)>& emit_;
+  QueryStats& stats_;
+  UnitReader reader_;
+  PlanAhead plans_;
+  std::vector<std::unique_ptr<OpenFile>> open_;  // per source
+  MinQueue<Work> work_;
+  MinQueue<Head> heads_;
+  std::vector<Slot> slots_;
+  std::vector<size_t> free_slots_;
+  uint64_t held_bytes_ = 0;
+  bool order_lost_ = false;
+  bool ended_ = false;  // emit() said so
+};
+
+}  // namespace steno

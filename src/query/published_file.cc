@@ -1,0 +1,187 @@
+#include "query/published_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "index/sealed_index.h"
+#include "query/flow_select.h"
+
+namespace steno {
+namespace {
+
+// Around the times that name and modification of a file of the incumbent suggest: its packets may be older than the file
+// by the age of a ring block, and younger than its last write by clock steps.
+constexpr int64_t kGuessSlackNs = 300 * kNsPerSecond;
+
+constexpr int64_t kMaxTime = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMinTime = std::numeric_limits<int64_t>::min();
+
+// Other failures (no descriptors, an I/O error) may not happen again.
+bool IsUnusable(const Error& error) {
+  return error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported;
+}
+
+int64_t ToNs(const timespec& time) { return int64_t{time.tv_sec} * kNsPerSecond + time.tv_nsec; }
+
+}  // namespace
+
+void ProblemLog::Add(std::string line) {
+  STENO_WARN("{}", line);
+  const std::lock_guard lock(mutex_);
+  lines_.push_back(std::move(line));
+}
+
+std::vector<std::string> ProblemLog::Take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(lines_, {});
+}
+
+Result<FileIdentity> ReadFileIdentity(const PacketFile& file) {
+  std::array<uint8_t, kFirstPacketOffset> bytes;
+  if (const Status read = file.Read(bytes, 0); !read) {
+    if (read.error().code == ErrorCode::kCorrupt) return FileIdentity{};  // too short for a block
+    return Fail(read.error());
+  }
+  BlockHeader header;
+  std::memcpy(&header, bytes.data() + kKernelHeaderBytes, sizeof header);
+  if (header.magic != kBlockMagic || !CheckBlockHeader(header, 0, nullptr)) return FileIdentity{};
+  return FileIdentity{true, header.file_id, header.file_tag, header.link_type};
+}
+
+bool IsGone(const Error& error) { return error.code == ErrorCode::kNotFound || error.sys_errno == ENOENT; }
+
+IndexStamp StampOf(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return {info.st_ino, ToNs(info.st_ctim)};
+}
+
+Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDirectory& directory, uint32_t thread,
+                                                           const std::string& name, std::shared_ptr<ProblemLog> log) {
+  const std::shared_ptr<PublishedFile> published(new PublishedFile);
+  published->name_ = name;
+  published->path_ = directory.packets_directory + "/" + name;
+  published->index_path_ = directory.index_directory + "/" + name;
+  published->thread_ = thread;
+  published->log_ = std::move(log);
+  const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), published->file_id_);
+  if (code != std::errc() || end != name.data() + name.size()) {
+    return Fail(Error::Invalid(published->path_ + ": expected a name of digits, microseconds since the epoch"));
+  }
+  STENO_TRY(const PacketFile file, published->OpenPackets());
+  STENO_TRY(published->identity_, ReadFileIdentity(file));
+  published->LoadGuess(file);
+  published->LoadIndex();
+  return published;
+}
+
+void PublishedFile::LoadIndex() {
+  index_stamp_ = StampOf(index_path_);
+  if (index_stamp_ == IndexStamp{}) return;
+  const Result<IndexSummary> summary = ReadIndexSummary(index_path_);
+  if (!summary) {
+    if (!IsGone(summary.error())) GiveUpIndex(summary.error().message);
+    return;
+  }
+  if (summary->file_tag != identity_.file_tag) {
+    GiveUpIndex(fmt::format("{}: index of another file: tag {:016x}, expected {:016x}", index_path_, summary->file_tag,
+                            identity_.file_tag));
+    return;
+  }
+  indexed_times_ = {summary->first_ns, summary->last_ns};
+  indexed_.store(true, std::memory_order_release);
+}
+
+void PublishedFile::LoadGuess(const PacketFile& file) {
+  guess_ = {kMinTime, kMaxTime};
+  struct stat info {};
+  constexpr uint64_t kMaxId = static_cast<uint64_t>(kMaxTime / kNsPerUs);
+  if (file_id_ <= kMaxId) guess_.first_ns = static_cast<int64_t>(file_id_) * kNsPerUs - kGuessSlackNs;
+  if (::fstat(file.fd(), &info) == 0) guess_.last_ns = ToNs(info.st_mtim) + kGuessSlackNs;
+  // A name that is later than the last write is no time: the file was renamed by hand.
+  if (guess_.first_ns > guess_.last_ns) guess_ = {kMinTime, kMaxTime};
+}
+
+PublishedFile::Times PublishedFile::Bounds() const {
+  if (indexed()) return indexed_times_;
+  // Walking costs one small read per block of our files, but reading all of a file of the incumbent: those are guessed.
+  if (!identity_.ours) return guess_;
+  const Result<PacketFile> file = OpenPackets();
+  if (!file) return {kMinTime, kMaxTime};  // gone or unreadable: who opens it will say so
+  const auto table = Walk(*file);
+  if (!table || !(*table)->clean) return {kMinTime, kMaxTime};
+  const TimeSpan span = SpanOf((*table)->blocks);
+  return {span.first_ns, span.last_ns};
+}
+
+bool PublishedFile::IndexChanged() const {
+  const IndexStamp now = StampOf(index_path_);
+  return now != IndexStamp{} && now != index_stamp_;
+}
+
+void PublishedFile::GiveUpIndex(const std::string& why) const {
+  indexed_.store(false, std::memory_order_release);
+  log_->Add(why + "; reading " + path_ + " without its index");
+}
+
+Result<PacketFile> PublishedFile::OpenPackets() const {
+  Result<PacketFile> file = PacketFile::Open(path_);
+  if (!file && IsGone(file.error())) return Fail(Error::NotFound(file.error().message));
+  return file;
+}
+
+Result<OpenedFile> PublishedFile::Open() const {
+  STENO_TRY(PacketFile file, OpenPackets());
+  if (!indexed()) return OpenWithoutIndex(std::move(file));
+  auto index = OpenSealedIndex(index_path_);
+  if (!index) {
+    // Retention deletes a file before its index: who has the file and no index reads it all.
+    if (IsUnusable(index.error())) GiveUpIndex(index.error().message);
+    return OpenWithoutIndex(std::move(file));
+  }
+  OpenedFile opened;
+  opened.file = std::make_unique<PacketFile>(std::move(file));
+  opened.index = std::move(*index);
+  opened.blocks.assign(opened.index->blocks().begin(), opened.index->blocks().end());
+  opened.link_type = identity_.link_type;
+  return opened;
+}
+
+Result<OpenedFile> PublishedFile::OpenForScan(const Error& why) const {
+  if (indexed() && IsUnusable(why)) GiveUpIndex(why.message);
+  STENO_TRY(PacketFile file, OpenPackets());
+  return OpenWithoutIndex(std::move(file));
+}
+
+Result<std::shared_ptr<const BlockTable>> PublishedFile::Walk(const PacketFile& file) const {
+  const std::lock_guard lock(walk_mutex_);
+  if (!walked_) {
+    STENO_TRY(BlockTable table, file.WalkBlocks());
+    walked_ = std::make_shared<const BlockTable>(std::move(table));
+  }
+  return walked_;
+}
+
+Result<OpenedFile> PublishedFile::OpenWithoutIndex(PacketFile file) const {
+  STENO_TRY(const std::shared_ptr<const BlockTable> table, Walk(file));
+  OpenedFile opened;
+  opened.blocks = table->blocks;
+  opened.link_type = table->link_type;
+  if (!table->clean) {
+    opened.problem = fmt::format("{}: bytes from {} on are not blocks of this file", path_, table->valid_bytes);
+  }
+  opened.file = std::make_unique<PacketFile>(std::move(file));
+  return opened;
+}
+
+}  // namespace steno

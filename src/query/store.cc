@@ -1,0 +1,113 @@
+#include "query/store.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "query/directory_catalog.h"
+#include "query/live_file.h"
+#include "query/published_file.h"
+
+namespace steno {
+
+struct Store::Impl {
+  std::mutex mutex;
+  std::vector<StoreDirectory> directories;
+  std::shared_ptr<ProblemLog> log = std::make_shared<ProblemLog>();
+  std::vector<DirectoryCatalog> catalogs;
+  std::vector<std::shared_ptr<const Arena>> arenas;
+
+  using LiveFiles = std::vector<std::shared_ptr<const LiveFile>>;
+
+  LiveFiles TakeLive(std::vector<std::string>& problems) const;
+  StoreSnapshot Take(std::vector<std::string>& problems);
+  void AddDirectory(const DirectoryCatalog& catalog, LiveFiles live, StoreSnapshot& snapshot) const;
+};
+
+Store::Impl::LiveFiles Store::Impl::TakeLive(std::vector<std::string>& problems) const {
+  LiveFiles files;
+  for (size_t thread = 0; thread < std::min(arenas.size(), directories.size()); ++thread) {
+    if (!arenas[thread]) continue;
+    for (unsigned segment = 0; segment < kArenaSegments; ++segment) {
+      auto live = LiveFile::Take(directories[thread], static_cast<uint32_t>(thread), arenas[thread], segment, log);
+      if (!live) problems.push_back(live.error().message);
+      if (live && *live) files.push_back(std::move(*live));
+    }
+  }
+  std::ranges::sort(files, {}, [](const auto& file) { return file->file_id(); });
+  return files;
+}
+
+// Of a file that is live and published the published one counts, once it has its index. Until then the live one has
+// all of it if it is complete; one that is not was cut off by a crash, and recovery may have saved more.
+void Store::Impl::AddDirectory(const DirectoryCatalog& catalog, LiveFiles live, StoreSnapshot& snapshot) const {
+  for (const auto& sealed : catalog.files()) {
+    const auto twin = std::ranges::find_if(live, [&](const auto& file) {
+      return sealed->file_tag() != 0 ? sealed->file_tag() == file->file_tag() : sealed->file_id() == file->file_id();
+    });
+    const bool prefer_live = twin != live.end() && !sealed->indexed() && (*twin)->complete();
+    if (prefer_live) continue;
+    if (twin != live.end()) live.erase(twin);
+    snapshot.push_back(sealed);
+  }
+  std::ranges::move(live, std::back_inserter(snapshot));
+}
+
+StoreSnapshot Store::Impl::Take(std::vector<std::string>& problems) {
+  const LiveFiles live = TakeLive(problems);
+  for (DirectoryCatalog& catalog : catalogs) catalog.Refresh(problems);
+  StoreSnapshot snapshot;
+  for (size_t thread = 0; thread < catalogs.size(); ++thread) {
+    LiveFiles own;
+    std::ranges::copy_if(live, std::back_inserter(own), [&](const auto& file) { return file->thread() == thread; });
+    AddDirectory(catalogs[thread], std::move(own), snapshot);
+  }
+  return snapshot;
+}
+
+Store::Store(std::vector<StoreDirectory> directories) : impl_(std::make_unique<Impl>()) {
+  impl_->directories = std::move(directories);
+  for (size_t thread = 0; thread < impl_->directories.size(); ++thread) {
+    impl_->catalogs.emplace_back(impl_->directories[thread], static_cast<uint32_t>(thread), impl_->log);
+  }
+}
+
+Store::~Store() = default;
+
+void Store::SetArenas(std::vector<std::shared_ptr<const Arena>> arenas) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->arenas = std::move(arenas);
+}
+
+StoreSnapshot Store::Snapshot(std::vector<std::string>* problems) {
+  std::vector<std::string> found;
+  const std::lock_guard lock(impl_->mutex);
+  StoreSnapshot snapshot = impl_->Take(found);
+  if (problems != nullptr) {
+    std::ranges::move(found, std::back_inserter(*problems));
+    std::ranges::move(impl_->log->Take(), std::back_inserter(*problems));
+  }
+  return snapshot;
+}
+
+Store::Totals Store::totals() {
+  Totals totals;
+  std::vector<std::string> problems;
+  const std::lock_guard lock(impl_->mutex);
+  const StoreSnapshot snapshot = impl_->Take(problems);
+  for (const DirectoryCatalog& catalog : impl_->catalogs) {
+    totals.files += catalog.files().size();
+    totals.unindexed_files += static_cast<uint64_t>(
+        std::ranges::count_if(catalog.files(), [](const auto& file) { return !file->indexed(); }));
+  }
+  // Names are times, so a directory's first file has its oldest packets.
+  const StoredFile* previous = nullptr;
+  for (const auto& file : snapshot) {
+    const bool oldest = previous == nullptr || previous->thread() != file->thread();
+    if (oldest && file->first_ns() <= file->last_ns()) totals.oldest_ns = std::max(totals.oldest_ns, file->first_ns());
+    previous = file.get();
+  }
+  return totals;
+}
+
+}  // namespace steno

@@ -1,0 +1,151 @@
+#include "server/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace steno {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr const char* kIncumbentsOwn = R"({
+  "Threads": [
+    { "PacketsDirectory": "/var/lib/stenographer/thread0/packets"
+    , "IndexDirectory": "/var/lib/stenographer/thread0/index"
+    , "MaxDirectoryFiles": 30000
+    , "DiskFreePercentage": 10
+    }
+  ]
+  , "StenotypePath": "/usr/sbin/stenotype"
+  , "Interface": "eth0"
+  , "Port": 1234
+  , "Host": "127.0.0.1"
+  , "Flags": []
+  , "CertPath": "/etc/stenographer/certs"
+})";
+
+// A valid configuration with `more` added to it.
+std::string With(const std::string& more) {
+  return R"({"Threads": [{"PacketsDirectory": "/p", "IndexDirectory": "/i"}], "StenotypePath": "/s", "Interface": "e")" +
+         (more.empty() ? "" : ", " + more) + "}";
+}
+
+std::string ErrorOf(const std::string& text) {
+  const auto loaded = ParseServerConfig(text, "conf");
+  return loaded ? "accepted" : loaded.error().message;
+}
+
+TEST(ServerConfigTest, ReadsTheIncumbentsFile) {
+  const auto loaded = ParseServerConfig(kIncumbentsOwn, "conf");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_TRUE(loaded->warnings.empty());
+  const ServerConfig& config = loaded->config;
+  ASSERT_EQ(config.threads.size(), 1u);
+  EXPECT_EQ(config.threads[0].packets_directory, "/var/lib/stenographer/thread0/packets");
+  EXPECT_EQ(config.threads[0].index_directory, "/var/lib/stenographer/thread0/index");
+  EXPECT_EQ(config.stenotype_path, "/usr/sbin/stenotype");
+  EXPECT_EQ(config.interface, "eth0");
+  EXPECT_EQ(config.port, 1234);
+}
+
+TEST(ServerConfigTest, DefaultsOmittedKeys) {
+  const auto loaded = ParseServerConfig(With(""), "conf");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const ServerConfig& config = loaded->config;
+  EXPECT_EQ(config.threads[0].max_directory_files, 30000u);
+  EXPECT_EQ(config.threads[0].disk_free_percentage, 10);
+  EXPECT_EQ(config.port, 1234);
+  EXPECT_EQ(config.host, "127.0.0.1");
+  EXPECT_EQ(config.cert_path, "/etc/stenographer/certs");
+  EXPECT_EQ(config.max_open_files, 100000u);
+  EXPECT_EQ(config.unix_socket, "");
+  EXPECT_EQ(config.query_timeout_seconds, 900u);
+  EXPECT_EQ(config.max_concurrent_queries, 16u);
+}
+
+TEST(ServerConfigTest, CommentsAndCaseOfKeys) {
+  const auto loaded = ParseServerConfig(
+      "// mine\n" + With(R"(/* local */ "port": 99, "flags": ["-v", "--blocks=9"], "MaxOpenFiles": 5)"), "conf");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->config.port, 99);
+  EXPECT_THAT(loaded->config.flags, ElementsAre("-v", "--blocks=9"));
+  EXPECT_TRUE(loaded->warnings.empty());
+}
+
+TEST(ServerConfigTest, UnknownKeysWarnWithTheirPath) {
+  const auto loaded = ParseServerConfig(
+      R"({"Threads": [{"PacketsDirectory": "/p", "IndexDirectory": "/i", "Colour": 1}], "StenotypePath": "/s",
+          "Interface": "e", "Speed": {}, "Rpc": {"ServerPort": 1}, "TestimonySocket": ""})",
+      "conf");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_THAT(loaded->warnings, ElementsAre("Threads[0].Colour: unknown key, ignored", "Rpc: not supported, ignored",
+                                            "Speed: unknown key, ignored"));
+}
+
+TEST(ServerConfigTest, EachWrongKeyIsNamedWithWhatWasExpected) {
+  EXPECT_THAT(ErrorOf(With(R"("Port": "1234")")), HasSubstr("Port: a string, expected a whole number 0..65535"));
+  EXPECT_THAT(ErrorOf(With(R"("Port": 65536)")), HasSubstr("Port: the number 65536, expected a whole number 0..65535"));
+  EXPECT_THAT(ErrorOf(With(R"("Port": -1)")), HasSubstr("Port: the number -1"));
+  EXPECT_THAT(ErrorOf(With(R"("Port": 12.5)")), HasSubstr("Port: the number 12.5"));
+  EXPECT_THAT(ErrorOf(With(R"("Port": 0)")), HasSubstr("Port: the number 0, expected a port 1..65535, or UnixSocket"));
+  EXPECT_THAT(ErrorOf(With(R"("Host": 1)")), HasSubstr("Host: the number 1, expected a string"));
+  EXPECT_THAT(ErrorOf(With(R"("Flags": "-v")")), HasSubstr("Flags: a string, expected a list of strings"));
+  EXPECT_THAT(ErrorOf(With(R"("Flags": ["-v", 3])")), HasSubstr("Flags[1]: the number 3, expected a string"));
+  EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "run/s")")), HasSubstr("UnixSocket: \"run/s\", expected an absolute path"));
+  EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "/)" + std::string(200, 'x') + "\"")), HasSubstr("at most 107 bytes"));
+  EXPECT_THAT(ErrorOf(With(R"("QueryTimeoutSeconds": 0)")), HasSubstr("QueryTimeoutSeconds: the number 0"));
+  EXPECT_THAT(ErrorOf(With(R"("MaxConcurrentQueries": true)")), HasSubstr("MaxConcurrentQueries: true, expected"));
+  EXPECT_THAT(ErrorOf(With(R"("TestimonySocket": "/t")")), HasSubstr("TestimonySocket: capture from testimony"));
+  EXPECT_THAT(ErrorOf(R"({"Threads": {}, "StenotypePath": "/s", "Interface": "e"})"), HasSubstr("Threads: an object"));
+  EXPECT_THAT(ErrorOf(R"({"Threads": [], "StenotypePath": "/s", "Interface": "e"})"), HasSubstr("Threads: an array"));
+}
+
+TEST(ServerConfigTest, AllErrorsAtOnce) {
+  EXPECT_EQ(ErrorOf(R"({"Threads": [{"PacketsDirectory": "/p", "DiskFreePercentage": 100}, 7], "Port": []})"),
+            "conf: 6 keys are wrong:\n"
+            "  Threads[0].IndexDirectory: missing, expected a path\n"
+            "  Threads[0].DiskFreePercentage: the number 100, expected a percentage 0..99\n"
+            "  Threads[1]: the number 7, expected an object with PacketsDirectory and IndexDirectory\n"
+            "  StenotypePath: missing, expected a path\n"
+            "  Interface: missing, expected the name of a network interface\n"
+            "  Port: an array, expected a whole number 0..65535");
+}
+
+TEST(ServerConfigTest, BrokenJsonTellsWhere) {
+  EXPECT_THAT(ErrorOf("{\"Port\": 1,\n \"Host\" 2}"), HasSubstr("line 2"));
+  EXPECT_THAT(ErrorOf("[]"), StartsWith("conf: expected a JSON object"));
+  EXPECT_THAT(ErrorOf(""), StartsWith("conf: "));
+  EXPECT_THAT(ErrorOf(std::string(200'000, '[')), StartsWith("conf: "));
+}
+
+TEST(ServerConfigTest, ThreadsMayShareDirectoriesAndZeroMeansDefault) {
+  const auto loaded = ParseServerConfig(
+      R"({"Threads": [{"PacketsDirectory": "/p", "IndexDirectory": "/i", "MaxDirectoryFiles": 0, "DiskFreePercentage": 0},
+                      {"PacketsDirectory": "/p", "IndexDirectory": "/i", "DiskFreePercentage": 12.5}],
+          "StenotypePath": "/s", "Interface": "e"})",
+      "conf");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->config.threads[0].max_directory_files, 30000u);
+  EXPECT_EQ(loaded->config.threads[0].disk_free_percentage, 10);
+  EXPECT_EQ(loaded->config.threads[1].disk_free_percentage, 12.5);
+}
+
+TEST(ServerConfigTest, JsonOfAConfigurationReadsBack) {
+  const auto first = ParseServerConfig(With(R"("Port": 7, "UnixSocket": "/run/s", "Flags": ["-v"])"), "conf");
+  ASSERT_TRUE(first);
+  const auto second = ParseServerConfig(ToJson(first->config), "again");
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_TRUE(second->warnings.empty());
+  EXPECT_EQ(ToJson(first->config), ToJson(second->config));
+}
+
+TEST(ServerConfigTest, AMissingFileIsNamed) {
+  const auto loaded = LoadServerConfig("/nonexistent/config");
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().message, HasSubstr("/nonexistent/config"));
+}
+
+}  // namespace
+}  // namespace steno

@@ -1,0 +1,51 @@
+// IndexRebuilder: gives published packet files without an index (left by a crash or a full disk) theirs, one file at a
+// time, at the lowest priority of processor and disk. Until then queries read such files whole.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "query/store.h"
+#include "server/server_stats.h"
+#include "server/ticker.h"
+
+namespace steno {
+
+struct UnindexedFiles {
+  std::vector<std::string> names;  // ascending
+  bool too_young = false;          // there are some that changed later than `settled_ns`
+};
+
+// Packet files of the directory that have no index and have not changed after `settled_ns` (wall clock): younger ones may be
+// just between their publication and their index's.
+Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t settled_ns);
+
+class IndexRebuilder {
+ public:
+  struct Options {
+    std::chrono::milliseconds pause{2000};
+    int64_t settle_ns = 15'000'000'000;
+    int64_t retry_ns = 600'000'000'000;  // after a failure
+  };
+
+  IndexRebuilder(std::vector<StoreDirectory> directories, ServerStats& stats, const Options& options);
+
+  void Wake() { ticker_.Wake(); }
+
+ private:
+  void Pass(const std::stop_token& stop);
+  void Rebuild(const StoreDirectory& directory, const std::string& name);
+
+  const std::vector<StoreDirectory> directories_;
+  ServerStats& stats_;
+  const Options options_;
+  std::vector<std::string> seen_;                  // per directory: its state when nothing was left to do
+  std::map<std::string, int64_t> retry_after_ns_;  // packet file path -> CLOCK_MONOTONIC
+  bool lowered_ = false;
+  Ticker ticker_;  // last: its thread uses all of the above
+};
+
+}  // namespace steno

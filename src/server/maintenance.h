@@ -1,0 +1,49 @@
+// Maintenance: keeps the disks within their limits and makes what a crash left behind available, on threads of its own.
+//
+// Retention every 250 ms; recovery at the start and whenever it is asked for. The store is looked at once a second, so that
+// queries find its list of files fresh. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "query/store.h"
+#include "server/config.h"
+#include "server/log_limiter.h"
+#include "server/server_stats.h"
+#include "server/ticker.h"
+#include "storage/retention.h"
+
+namespace steno {
+
+// The distinct directory pairs of the configuration: threads may share them. Where they disagree the stricter limit holds.
+std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads);
+
+class Maintenance {
+ public:
+  // `on_recovered` is called after each recovery that published files without an index.
+  Maintenance(std::vector<RetentionDirectory> directories, Store& store, ServerStats& stats,
+              std::function<void()> on_recovered);
+
+  // stenotype has ended: look for what it left behind.
+  void RequestRecovery() { recovery_.Wake(); }
+
+ private:
+  void EnforceRetention();
+  void Recover(const std::stop_token& stop);
+
+  const std::vector<RetentionDirectory> directories_;
+  Store& store_;
+  ServerStats& stats_;
+  const std::function<void()> on_recovered_;
+  Retention retention_;
+  LogLimiter unsatisfied_log_;
+  LogLimiter problem_log_;
+  unsigned passes_ = 0;
+  Ticker enforcement_;  // last: their threads use all of the above
+  Ticker recovery_;
+};
+
+}  // namespace steno

@@ -1,0 +1,232 @@
+#include "server/query_service.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pcap/pcap_writer.h"
+
+namespace steno {
+namespace {
+
+constexpr uint32_t kLinkTypeEthernet = 1;
+// Queries yield to the capture threads where both want a processor; see setpriority(2) for threads.
+constexpr int kWorkerNice = 5;
+
+std::string CutReason(LimitCounter::Verdict verdict, const Status& status, bool stopped, bool late) {
+  if (verdict == LimitCounter::Verdict::kPacketLimit) return "limit-packets";
+  if (verdict == LimitCounter::Verdict::kByteLimit) return "limit-bytes";
+  if (stopped || (!status && status.error().code == ErrorCode::kCancelled)) return "cancelled";
+  if (late || (!status && status.error().code == ErrorCode::kDeadline)) return "timeout";
+  return status ? std::string() : Printable(status.error().message);
+}
+
+std::string ProblemsReason(const std::vector<std::string>& problems) {
+  if (problems.empty()) return {};
+  if (problems.size() == 1) return Printable(problems.front());
+  return fmt::format("{} problems, the first: {}", problems.size(), Printable(problems.front()));
+}
+
+}  // namespace
+
+std::string Printable(std::string_view text, size_t limit) {
+  std::string out;
+  for (const char c : text) {
+    if (out.size() >= limit) return out + "...";
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte >= 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+RunningQuery::RunningQuery(QueryJob job, std::function<void()> on_ready)
+    : job_(std::move(job)), on_ready_(std::move(on_ready)) {}
+
+RunningQuery::Piece RunningQuery::Take() {
+  const std::lock_guard lock(mutex_);
+  Piece piece;
+  if (!chunks_.empty()) {
+    piece.bytes = std::move(chunks_.front());
+    chunks_.pop_front();
+  } else {
+    piece.bytes = std::exchange(tail_, std::string());
+  }
+  buffered_bytes_ -= piece.bytes.size();
+  piece.done = done_ && buffered_bytes_ == 0;
+  space_.notify_one();
+  return piece;
+}
+
+void RunningQuery::Abandon() {
+  Cancel();
+  const std::lock_guard lock(callback_mutex_);
+  on_ready_ = nullptr;
+}
+
+void RunningQuery::Signal() {
+  const std::lock_guard lock(callback_mutex_);
+  if (on_ready_) on_ready_();
+}
+
+bool RunningQuery::WaitForSpace(std::unique_lock<std::mutex>& lock, int64_t deadline_ns) {
+  const auto has_space = [this] { return buffered_bytes_ < kMaxBufferedBytes; };
+  if (has_space()) return !stop_.stop_requested();
+  const std::chrono::nanoseconds left(deadline_ns - MonotonicNs());
+  return space_.wait_until(lock, stop_.get_token(), std::chrono::steady_clock::now() + left, has_space);
+}
+
+bool RunningQuery::Append(const PacketView& packet, LimitCounter& counter, int64_t deadline_ns) {
+  bool signal = false;
+  {
+    std::unique_lock lock(mutex_);
+    if (!WaitForSpace(lock, deadline_ns)) return false;
+    if (tail_.capacity() < kChunkBytes) tail_.reserve(kChunkBytes + kChunkBytes / 8);
+    const size_t before = tail_.size();
+    AppendPcapRecord(tail_, PcapResolution::kMicroseconds,
+                     {packet.time_ns, packet.original_bytes, packet.frame, packet.tag});
+    const size_t record_bytes = tail_.size() - before;
+    buffered_bytes_ += record_bytes;
+    bytes_ += record_bytes;
+    signal = ++packets_ == 1;
+    if (tail_.size() >= kChunkBytes) {
+      chunks_.push_back(std::exchange(tail_, std::string()));
+      signal = true;
+    }
+    verdict_ = counter.CountPacket(record_bytes - kPcapRecordHeaderBytes);
+  }
+  if (signal) Signal();
+  return verdict_ == LimitCounter::Verdict::kMore;
+}
+
+void RunningQuery::Finish(QuerySummary summary) {
+  {
+    const std::lock_guard lock(mutex_);
+    summary_ = std::move(summary);
+    done_ = true;
+  }
+  Signal();
+}
+
+QueryService::QueryService(Store& store, const QueryServiceOptions& options, ServerStats& stats)
+    : store_(store), options_(options), stats_(stats) {
+  for (unsigned i = 0; i < options_.max_concurrent; ++i) {
+    workers_.emplace_back([this](const std::stop_token& stop) { RunWorker(stop); });
+  }
+}
+
+QueryService::~QueryService() { Stop(); }
+
+std::shared_ptr<RunningQuery> QueryService::Start(QueryJob job, std::function<void()> on_ready) {
+  auto query = std::make_shared<RunningQuery>(std::move(job), std::move(on_ready));
+  stats_.queries_waiting.fetch_add(1);
+  {
+    const std::lock_guard lock(mutex_);
+    if (cancelled_) query->Cancel();
+    waiting_.push_back(query);
+  }
+  wake_.notify_one();
+  return query;
+}
+
+void QueryService::CancelAll() {
+  const std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  for (const auto& query : waiting_) query->Cancel();
+  for (const auto& running : running_) {
+    if (const auto query = running.lock()) query->Cancel();
+  }
+}
+
+void QueryService::Stop() {
+  CancelAll();
+  for (std::jthread& worker : workers_) worker.request_stop();
+  workers_.clear();
+}
+
+void QueryService::RunWorker(const std::stop_token& stop) {
+  ::pthread_setname_np(::pthread_self(), "query");
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kWorkerNice);
+  for (;;) {
+    std::shared_ptr<RunningQuery> query;
+    {
+      std::unique_lock lock(mutex_);
+      if (!wake_.wait(lock, stop, [this] { return !waiting_.empty(); })) return;
+      query = std::move(waiting_.front());
+      waiting_.pop_front();
+      std::erase_if(running_, [](const auto& other) { return other.expired(); });
+      running_.push_back(query);
+    }
+    stats_.queries_waiting.fetch_sub(1);
+    Run(*query);
+  }
+}
+
+void QueryService::Run(RunningQuery& query) {
+  const int64_t start_ns = MonotonicNs();
+  const int64_t deadline_ns = start_ns + options_.timeout_ns;
+  const bool wanted = !query.stop_.stop_requested();
+  if (wanted) query.started_ = true;
+  stats_.queries_running.fetch_add(1);
+
+  QueryStats stats;
+  Status status;
+  LimitCounter counter(query.job_.limits);
+  {
+    const std::lock_guard lock(query.mutex_);
+    AppendPcapFileHeader(query.tail_, PcapResolution::kMicroseconds, kLinkTypeEthernet);
+    query.buffered_bytes_ = query.bytes_ = query.tail_.size();
+    query.verdict_ = counter.CountFileHeader();
+  }
+  if (wanted && query.verdict_ == LimitCounter::Verdict::kMore) {
+    try {
+      std::vector<std::string> problems;
+      const StoreSnapshot snapshot = store_.Snapshot(&problems);
+      const auto emit = [&](const PacketView& packet) { return query.Append(packet, counter, deadline_ns); };
+      status = ExecuteQuery(*query.job_.expression, snapshot, {query.stop_.get_token(), deadline_ns}, emit, stats);
+      stats.problems.insert(stats.problems.begin(), problems.begin(), problems.end());
+    } catch (const std::exception& e) {
+      status = Fail(Error::Exhausted(fmt::format("the query failed: {}", e.what())));
+    }
+  }
+
+  const bool late = MonotonicNs() >= deadline_ns;
+  QuerySummary summary{query.packets_, query.bytes_, stats.problems.size(), true, {}};
+  summary.reason = CutReason(query.verdict_, status, query.stop_.stop_requested(), late);
+  if (summary.reason.empty()) summary.reason = ProblemsReason(stats.problems);
+  summary.complete = summary.reason.empty();
+  Record(query, stats, summary, MonotonicNs() - start_ns);
+  stats_.queries_running.fetch_sub(1);
+  query.Finish(std::move(summary));
+}
+
+void QueryService::Record(const RunningQuery& query, const QueryStats& stats, const QuerySummary& summary,
+                          int64_t elapsed_ns) {
+  stats_.queries_completed.fetch_add(1);
+  if (!summary.complete) stats_.queries_cut.fetch_add(1);
+  stats_.query_bytes.fetch_add(summary.bytes);
+  stats_.query_nanos.fetch_add(static_cast<uint64_t>(elapsed_ns));
+  stats_.packets_matched.fetch_add(stats.packets_matched);
+  stats_.packets_read.fetch_add(stats.packets_read);
+  stats_.bytes_read.fetch_add(stats.bytes_read);
+  stats_.files_opened.fetch_add(stats.files_opened);
+  stats_.files_scanned.fetch_add(stats.files_scanned);
+  stats_.files_gone.fetch_add(stats.files_gone);
+  stats_.query_problems.fetch_add(summary.problems);
+  STENO_INFO("query by {}: \"{}\": {} packets, {} bytes, {} ms, {} of {} files opened, {}", query.job_.who,
+             Printable(query.job_.text), summary.packets, summary.bytes, elapsed_ns / kNsPerMs, stats.files_opened,
+             stats.files_considered, summary.complete ? "complete" : summary.reason);
+  for (const std::string& problem : stats.problems) STENO_WARN("query by {}: {}", query.job_.who, Printable(problem));
+}
+
+}  // namespace steno

@@ -1,0 +1,138 @@
+// QueryService: runs queries on a bounded pool of threads and hands their results over as pcap bytes, in pieces.
+//
+// Independent of the transport. Thread-safe. A query that has been started holds at most kMaxBufferedBytes of result: when
+// its consumer is slow, it waits. It ends early when it is cancelled, at its deadline, or at a limit.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "query/execute.h"
+#include "query/expression.h"
+#include "query/store.h"
+#include "server/query_limits.h"
+#include "server/server_stats.h"
+
+namespace steno {
+
+struct QueryJob {
+  std::string text;  // for the log
+  std::string who;   // for the log: the client's name
+  ExpressionPtr expression;
+  QueryLimits limits;
+};
+
+struct QuerySummary {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;    // of the result, file header included
+  size_t problems = 0;   // files or blocks that could not be read
+  bool complete = true;  // false: `reason` says why packets are missing
+  std::string reason;    // limit-packets, limit-bytes, timeout, cancelled, or a sentence; printable
+};
+
+// One query, shared by its consumer and the thread that runs it.
+class RunningQuery {
+ public:
+  static constexpr size_t kChunkBytes = 256 << 10;
+  static constexpr size_t kMaxBufferedBytes = 2 << 20;
+
+  struct Piece {
+    std::string bytes;  // empty: nothing at the moment
+    bool done = false;  // nothing will come any more: summary() is final
+  };
+
+  RunningQuery(QueryJob job, std::function<void()> on_ready);
+
+  // True once a thread has taken the query up.
+  [[nodiscard]] bool started() const { return started_.load(); }
+  // What there is of the result: full chunks first, and otherwise whatever has been found so far.
+  Piece Take();
+  // Asks the query to stop; it still becomes done.
+  void Cancel() { stop_.request_stop(); }
+  // The consumer leaves: cancels, and `on_ready` is not called after this returns.
+  void Abandon();
+  // REQUIRES: Take() has said done.
+  [[nodiscard]] const QuerySummary& summary() const { return summary_; }
+
+ private:
+  friend class QueryService;
+
+  // Producer. False: the query is to end.
+  bool Append(const PacketView& packet, LimitCounter& counter, int64_t deadline_ns);
+  bool WaitForSpace(std::unique_lock<std::mutex>& lock, int64_t deadline_ns);
+  void Finish(QuerySummary summary);
+  void Signal();
+
+  const QueryJob job_;
+  std::stop_source stop_;
+  std::atomic<bool> started_{false};
+
+  std::mutex callback_mutex_;
+  std::function<void()> on_ready_;  // guarded by callback_mutex_
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable_any space_;
+  std::deque<std::string> chunks_;
+  std::string tail_;
+  size_t buffered_bytes_ = 0;
+  uint64_t packets_ = 0;
+  uint64_t bytes_ = 0;
+  LimitCounter::Verdict verdict_ = LimitCounter::Verdict::kMore;
+  bool done_ = false;
+  QuerySummary summary_;
+};
+
+struct QueryServiceOptions {
+  unsigned max_concurrent = 16;
+  int64_t timeout_ns = 900'000'000'000;
+};
+
+class QueryService {
+ public:
+  QueryService(Store& store, const QueryServiceOptions& options, ServerStats& stats);
+  ~QueryService();  // as Stop()
+  QueryService(const QueryService&) = delete;
+  QueryService& operator=(const QueryService&) = delete;
+
+  // Queues the query; threads take queries up in this order. `on_ready` is called on a thread of the service when the
+  // first bytes, a full chunk, or the end are there to be taken; it must neither block nor throw.
+  std::shared_ptr<RunningQuery> Start(QueryJob job, std::function<void()> on_ready);
+
+  // Cancels all queries, queued ones included, and those that are started later; does not wait.
+  void CancelAll();
+  // Cancels all queries and ends the threads.
+  void Stop();
+
+  [[nodiscard]] const QueryServiceOptions& options() const { return options_; }
+  [[nodiscard]] ServerStats& stats() const { return stats_; }
+
+ private:
+  void RunWorker(const std::stop_token& stop);
+  void Run(RunningQuery& query);
+  void Record(const RunningQuery& query, const QueryStats& stats, const QuerySummary& summary, int64_t elapsed_ns);
+
+  Store& store_;
+  const QueryServiceOptions options_;
+  ServerStats& stats_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable_any wake_;
+  std::deque<std::shared_ptr<RunningQuery>> waiting_;
+  std::vector<std::weak_ptr<RunningQuery>> running_;
+  bool cancelled_ = false;
+
+  std::vector<std::jthread> workers_;  // last: they use all of the above
+};
+
+// Text of others in one printable line: control characters escaped, at most `limit` bytes.
+std::string Printable(std::string_view text, size_t limit = 1024);
+
+}  // namespace steno

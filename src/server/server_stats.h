@@ -1,0 +1,35 @@
+// ServerStats: the server's own counters. Totals since its start, unless said otherwise. Any thread may write and read.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace steno {
+
+struct ServerStats {
+  std::atomic<uint64_t> queries_running{0};  // now
+  std::atomic<uint64_t> queries_waiting{0};  // now, for a slot
+  std::atomic<uint64_t> queries_completed{0};
+  std::atomic<uint64_t> queries_cut{0};      // of these, answered in part only
+  std::atomic<uint64_t> queries_refused{0};  // no slot became free in time
+  std::atomic<uint64_t> queries_invalid{0};  // wrong text or limits
+  std::atomic<uint64_t> query_bytes{0};      // sent as results
+  std::atomic<uint64_t> query_nanos{0};
+  std::atomic<uint64_t> packets_matched{0};
+  std::atomic<uint64_t> packets_read{0};  // decoded and tested
+  std::atomic<uint64_t> bytes_read{0};
+  std::atomic<uint64_t> files_opened{0};
+  std::atomic<uint64_t> files_scanned{0};
+  std::atomic<uint64_t> files_gone{0};
+  std::atomic<uint64_t> query_problems{0};
+  std::atomic<uint64_t> connections_open{0};  // now
+  std::atomic<uint64_t> connections_accepted{0};
+  std::atomic<uint64_t> tls_failures{0};
+  std::atomic<uint64_t> aged_files{0};  // deleted by retention
+  std::atomic<uint64_t> aged_bytes{0};
+  std::atomic<uint64_t> recovered_files{0};
+  std::atomic<uint64_t> rebuilt_indexes{0};
+  std::atomic<uint64_t> rebuild_failures{0};
+};
+
+}  // namespace steno

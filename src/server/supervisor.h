@@ -1,0 +1,77 @@
+// Supervisor: starts stenotype, watches it, starts it again when it ends, for ever. Thread-safe.
+//
+// Each start gets fresh arenas. A stenotype whose capture threads have not moved for five minutes is killed, so that
+// it can be started again.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/result.h"
+#include "index/arena.h"
+#include "server/capture_directories.h"
+#include "server/child_process.h"
+#include "query/store.h"
+
+namespace steno {
+
+using ArenaList = std::vector<std::shared_ptr<const Arena>>;
+
+struct SupervisorOptions {
+  std::string stenotype_path;
+  std::string interface;
+  std::vector<std::string> flags;
+  std::vector<StoreDirectory> directories;      // one per capture thread
+  int64_t stall_ns = 300'000'000'000;           // no sign of life for so long: kill
+  int64_t stop_grace_ns = 10'000'000'000;       // between SIGTERM and SIGKILL
+  std::function<void(ArenaList)> on_arenas;     // before each start, on the supervisor's thread
+  std::function<void()> on_exit;                // after each end; quick
+};
+
+struct CaptureState {
+  bool running = false;
+  pid_t pid = -1;
+  uint64_t starts = 0;
+  std::string last_exit;  // empty: it has not ended yet
+  ArenaList arenas;
+};
+
+// What keeps the capture from being ready, one sentence each; empty: packets of all threads are being recorded.
+std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_ns);
+
+class Supervisor {
+ public:
+  // kInvalid if stenotype_path is not an executable file; kIo if the directories cannot be made.
+  static Result<std::unique_ptr<Supervisor>> Start(SupervisorOptions options);
+  ~Supervisor();  // as RequestStop() and waiting
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  // Asks stenotype to end; does not wait. The destructor does.
+  void RequestStop() { thread_.request_stop(); }
+
+  [[nodiscard]] CaptureState state() const;
+
+ private:
+  Supervisor(SupervisorOptions options, CaptureDirectories directories)
+      : options_(std::move(options)), directories_(std::move(directories)) {}
+
+  void Run(const std::stop_token& stop);
+  void RunOnce(const std::stop_token& stop);
+  std::string Watch(const std::stop_token& stop, ChildProcess& child, const ArenaList& arenas);
+  void NoteExit(const ChildProcess* child, const std::string& how);
+
+  const SupervisorOptions options_;
+  const CaptureDirectories directories_;
+  mutable std::mutex mutex_;
+  CaptureState state_;  // guarded by mutex_
+  std::jthread thread_;  // last: it uses all of the above
+};
+
+}  // namespace steno

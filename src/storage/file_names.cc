@@ -1,0 +1,49 @@
+#include "storage/file_names.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "storage/output_file.h"
+
+namespace steno {
+namespace {
+
+constexpr size_t kMaxDigits = 19;
+
+bool ById(const NamedFile& a, const NamedFile& b) { return a.id < b.id; }
+
+}  // namespace
+
+std::optional<uint64_t> ParseFileName(std::string_view name) {
+  if (name.empty() || name.size() > kMaxDigits || name.front() == '0') return std::nullopt;
+  uint64_t id = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+  if (error != std::errc() || end != name.data() + name.size() || id > INT64_MAX) return std::nullopt;
+  return id;
+}
+
+bool IsPacketFileName(const std::string& name) { return ParseFileName(name).has_value(); }
+
+bool IsHiddenPacketFileName(const std::string& name) {
+  return name.starts_with('.') && ParseFileName(std::string_view(name).substr(1)).has_value();
+}
+
+std::vector<NamedFile> SelectPacketFiles(const std::vector<std::string>& entries) {
+  std::vector<NamedFile> files;
+  for (const std::string& name : entries) {
+    if (const auto id = ParseFileName(name)) files.push_back({*id, name});
+  }
+  std::sort(files.begin(), files.end(), ById);
+  return files;
+}
+
+std::vector<NamedFile> FindOrphanIndexes(const std::vector<NamedFile>& packets, const std::vector<NamedFile>& indexes) {
+  std::vector<NamedFile> orphans;
+  for (const NamedFile& index : indexes) {
+    if (packets.empty() || index.id >= packets.back().id) break;
+    if (!std::binary_search(packets.begin(), packets.end(), index, ById)) orphans.push_back(index);
+  }
+  return orphans;
+}
+
+}  // namespace steno

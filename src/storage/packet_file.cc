@@ -1,0 +1,76 @@
+#include "storage/packet_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/file.h"
+#include "storage/block_walk.h"
+
+namespace steno {
+
+void SealBlockHeader(BlockHeader& header) {
+  header.header_crc = 0;
+  header.header_crc = Crc32c({reinterpret_cast<const uint8_t*>(&header), sizeof header});
+}
+
+Status CheckBlockHeader(const BlockHeader& header, uint64_t file_offset, const BlockHeader* first_block) {
+  const auto fail = [file_offset](const std::string& what) {
+    return Fail(Error::Corrupt(fmt::format("block at byte {}: {}", file_offset, what)));
+  };
+  if (header.magic != kBlockMagic) return fail("no block header (magic STENBLK1 expected)");
+  BlockHeader copy = header;
+  SealBlockHeader(copy);
+  if (copy.header_crc != header.header_crc) return fail("the header's checksum is wrong");
+  if (header.version != kBlockVersion) {
+    return fail(fmt::format("version {}, this program reads version {}", header.version, kBlockVersion));
+  }
+  if (header.file_offset != file_offset) {
+    return fail(fmt::format("it was written for byte {} of its file", header.file_offset));
+  }
+  if (header.used_bytes < kFirstPacketOffset || header.used_bytes > kMaxBlockBytes ||
+      header.disk_bytes != AlignUp(header.used_bytes, kDiskAlignment)) {
+    return fail(fmt::format("impossible size {} in {}", header.used_bytes, header.disk_bytes));
+  }
+  if (first_block != nullptr &&
+      (header.file_id != first_block->file_id || header.file_tag != first_block->file_tag)) {
+    return fail("it belongs to another file");
+  }
+  return {};
+}
+
+Result<PacketFile> PacketFile::Open(const std::string& path) {
+  // O_NONBLOCK: a FIFO under a packet file's name must not hold the caller.
+  auto fd = OpenFile(path, O_RDONLY | O_NONBLOCK);
+  if (!fd) {
+    Error error = std::move(fd).error();
+    if (error.sys_errno == ENOENT) error.code = ErrorCode::kNotFound;
+    return Fail(std::move(error));
+  }
+  struct stat info {};
+  if (::fstat(fd->get(), &info) != 0) return Fail(Error::System("stat " + path));
+  if (!S_ISREG(info.st_mode)) return Fail(Error::Invalid(path + ": not a regular file"));
+  return PacketFile(path, std::move(*fd));
+}
+
+Status PacketFile::Read(std::span<uint8_t> bytes, uint64_t offset) const {
+  return ReadFully(fd(), bytes, offset, path_);
+}
+
+Result<BlockTable> PacketFile::WalkBlocks(uint64_t limit) const {
+  STENO_TRY(const uint64_t size, FileSize(fd(), path_));
+  const uint64_t end = std::min(size, limit);
+  std::vector<uint8_t> start(std::min<uint64_t>(end, kFirstPacketOffset));
+  STENO_TRY(const size_t got, ReadSome(fd(), start, 0, path_));
+  start.resize(got);
+  if (LooksForeign(start)) return WalkForeignBlocks(fd(), path_, end);
+  return WalkOwnBlocks(fd(), path_, end);
+}
+
+}  // namespace steno

@@ -1,0 +1,211 @@
+// io_uring through liburing 2.3. The ring is made disabled (IORING_SETUP_R_DISABLED) and enabled by the first write: with
+// SINGLE_ISSUER it then belongs to the capture thread, wherever it was made. Rings are enabled and restricted by the
+// io_uring_register() system call, as the shared library of this version does not export the wrappers.
+#include <liburing.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "storage/engines.h"
+#include "storage/write_slots.h"
+
+namespace steno {
+namespace {
+
+constexpr size_t kMaxRegionBytes = size_t{1} << 30;  // of one registered buffer (io_uring_register(2))
+constexpr size_t kMaxRegions = 16384;
+constexpr unsigned kMaxWorkers = 8;
+constexpr int64_t kDrainNs = 30 * kNsPerSecond;
+
+class UringEngine final : public IoEngine {
+ public:
+  explicit UringEngine(unsigned queue_depth) : slots_(queue_depth) { cqes_.resize(queue_depth); }
+  UringEngine(const UringEngine&) = delete;
+  UringEngine& operator=(const UringEngine&) = delete;
+  ~UringEngine() override;
+
+  Status Init();
+
+  [[nodiscard]] std::string_view name() const override { return "io_uring"; }
+  [[nodiscard]] int event_fd() const override { return event_fd_.get(); }
+  void RegisterMemory(std::span<const iovec> regions) override;
+  Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) override;
+  size_t Reap(std::span<WriteCompletion> out) override;
+  [[nodiscard]] unsigned in_flight() const override { return slots_.in_use(); }
+
+ private:
+  Status SetUp();
+  void Restrict();
+  Status Enable();
+  void Queue(unsigned index);
+  void Flush();
+  [[nodiscard]] int BufferIndex(const uint8_t* data, size_t bytes) const;
+
+  io_uring ring_{};
+  bool ready_ = false;    // ring_ is set up
+  bool enabled_ = false;  // ... and accepts writes
+  UniqueFd event_fd_;
+  WriteSlots slots_;
+  std::vector<iovec> regions_;  // registered, ascending by address
+  std::vector<io_uring_cqe*> cqes_;
+};
+
+UringEngine::~UringEngine() {
+  // The memory of the writes may be reused as soon as this returns.
+  const int64_t deadline = MonotonicNs() + kDrainNs;
+  std::array<WriteCompletion, 16> ignored;
+  while (in_flight() > 0 && MonotonicNs() < deadline) {
+    if (Reap(ignored) > 0) continue;
+    pollfd wait{event_fd_.get(), POLLIN, 0};
+    ::poll(&wait, 1, 10);
+  }
+  if (ready_) io_uring_queue_exit(&ring_);
+}
+
+Status UringEngine::Init() {
+  STENO_TRY(const int event_fd, MakeEventFd());
+  event_fd_.reset(event_fd);
+  STENO_CHECK_OK(SetUp());
+  if (const int error = io_uring_register_eventfd(&ring_, event_fd_.get()); error < 0) {
+    return Fail(Error::System("io_uring_register eventfd", -error));
+  }
+  // Only writes that would block go to kernel worker threads; a limit that cannot be set is no reason to fail.
+  std::array<unsigned, 2> workers{kMaxWorkers, kMaxWorkers};
+  io_uring_register_iowq_max_workers(&ring_, workers.data());
+  Restrict();
+  return {};
+}
+
+Status UringEngine::SetUp() {
+  // TASKRUN_FLAG lets Reap() see without a system call whether completions wait.
+  constexpr unsigned kBest = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  int error = 0;
+  for (const unsigned flags : {kBest, 0u}) {
+    io_uring_params params{};
+    params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP;
+    error = io_uring_queue_init_params(slots_.size(), &ring_, &params);
+    if (error == 0) {
+      ready_ = true;
+      return {};
+    }
+    if (error != -EINVAL) break;  // EINVAL: a kernel before 6.1 does not know the flags
+  }
+  return Fail(Error::System("io_uring_setup", -error));
+}
+
+void UringEngine::Restrict() {
+  std::array<io_uring_restriction, 4> rules{};
+  rules[0].opcode = IORING_RESTRICTION_SQE_OP;
+  rules[0].sqe_op = IORING_OP_WRITE;
+  rules[1].opcode = IORING_RESTRICTION_SQE_OP;
+  rules[1].sqe_op = IORING_OP_WRITE_FIXED;
+  rules[2].opcode = IORING_RESTRICTION_REGISTER_OP;
+  rules[2].register_op = IORING_REGISTER_BUFFERS;
+  rules[3].opcode = IORING_RESTRICTION_REGISTER_OP;
+  rules[3].register_op = IORING_UNREGISTER_BUFFERS;
+  // A second line of defence behind the sandbox: kernels that lack it (before 5.10) still record.
+  io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_RESTRICTIONS, rules.data(),
+                    static_cast<unsigned>(rules.size()));
+}
+
+Status UringEngine::Enable() {
+  const int error = io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  if (error < 0) return Fail(Error::System("io_uring_register enable rings", -error));
+  enabled_ = true;
+  return {};
+}
+
+void UringEngine::RegisterMemory(std::span<const iovec> regions) {
+  std::vector<iovec> chunks;
+  for (const iovec& region : regions) {
+    for (size_t at = 0; at < region.iov_len; at += kMaxRegionBytes) {
+      chunks.push_back({static_cast<uint8_t*>(region.iov_base) + at, std::min(kMaxRegionBytes, region.iov_len - at)});
+    }
+  }
+  std::sort(chunks.begin(), chunks.end(), [](const iovec& a, const iovec& b) { return a.iov_base < b.iov_base; });
+  if (!regions_.empty()) io_uring_unregister_buffers(&ring_);
+  regions_.clear();
+  if (chunks.empty() || chunks.size() > kMaxRegions) return;
+  // Refused (RLIMIT_MEMLOCK, memory that cannot be pinned): plain writes do the same for a little more CPU.
+  if (io_uring_register_buffers(&ring_, chunks.data(), static_cast<unsigned>(chunks.size())) == 0) {
+    regions_ = std::move(chunks);
+  }
+}
+
+int UringEngine::BufferIndex(const uint8_t* data, size_t bytes) const {
+  const auto after = std::upper_bound(regions_.begin(), regions_.end(), data,
+                                      [](const uint8_t* at, const iovec& region) { return at < region.iov_base; });
+  if (after == regions_.begin()) return -1;
+  const iovec& region = *(after - 1);
+  const auto start = static_cast<size_t>(data - static_cast<const uint8_t*>(region.iov_base));
+  if (start > region.iov_len || bytes > region.iov_len - start) return -1;
+  return static_cast<int>(after - 1 - regions_.begin());
+}
+
+Status UringEngine::SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) {
+  if (slots_.full()) return QueueFull(slots_.size());
+  if (!enabled_) STENO_CHECK_OK(Enable());
+  Queue(slots_.Take(fd, bytes, offset, token));
+  Flush();
+  return {};
+}
+
+void UringEngine::Queue(unsigned index) {
+  const WriteSlot& slot = slots_[index];
+  io_uring_sqe* const sqe = io_uring_get_sqe(&ring_);  // never null: there are as many as slots
+  const auto bytes = static_cast<unsigned>(slot.rest_bytes());
+  const int buffer = BufferIndex(slot.rest(), slot.rest_bytes());
+  if (buffer >= 0) {
+    io_uring_prep_write_fixed(sqe, slot.fd, slot.rest(), bytes, slot.rest_offset(), buffer);
+  } else {
+    io_uring_prep_write(sqe, slot.fd, slot.rest(), bytes, slot.rest_offset());
+  }
+  io_uring_sqe_set_data64(sqe, index);
+}
+
+void UringEngine::Flush() {
+  const int submitted = io_uring_submit(&ring_);
+  // The kernel is short of memory or busy: what is queued stays queued, and the owner is called to try again.
+  if (submitted < 0 || io_uring_sq_ready(&ring_) > 0) SignalEventFd(event_fd_.get());
+}
+
+size_t UringEngine::Reap(std::span<WriteCompletion> out) {
+  DrainEventFd(event_fd_.get());
+  if (!enabled_ || out.empty()) return 0;
+  size_t count = 0;
+  bool queued = io_uring_sq_ready(&ring_) > 0;
+  const auto room = static_cast<unsigned>(std::min(out.size(), cqes_.size()));
+  const unsigned ready = io_uring_peek_batch_cqe(&ring_, cqes_.data(), room);
+  for (unsigned i = 0; i < ready; ++i) {
+    const auto index = static_cast<unsigned>(io_uring_cqe_get_data64(cqes_[i]));
+    int64_t result = 0;
+    if (AdvanceWrite(slots_[index], cqes_[i]->res, result) == WriteStep::kFinished) {
+      out[count++] = slots_.Finish(index, result);
+    } else {
+      Queue(index);
+      queued = true;
+    }
+  }
+  io_uring_cq_advance(&ring_, ready);
+  if (queued) Flush();
+  // There may be more, and a repeated part does not count as a completion.
+  if (ready == room) SignalEventFd(event_fd_.get());
+  return count;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<IoEngine>> MakeUringEngine(unsigned queue_depth) {
+  auto engine = std::make_unique<UringEngine>(queue_depth);
+  STENO_CHECK_OK(engine->Init());
+  return std::unique_ptr<IoEngine>(std::move(engine));
+}
+
+}  // namespace steno

@@ -1,4 +1,7 @@
 // Live and sealed index against the packets that went in: property tests over random traffic and random terms.
+#include <algorithm>
+#include <cstring>
+
 #include "index/test_segment.h"
 #include "testing/temp_dir.h"
 

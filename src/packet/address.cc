@@ -24,7 +24,8 @@ Result<Address> ParseAddress(std::string_view text) {
   if (text.size() < terminated.size() && text.find('\0') == std::string_view::npos) {
     std::copy(text.begin(), text.end(), terminated.begin());
     if (::inet_pton(AF_INET, terminated.data(), bytes.data()) == 1) return Address::FromV4Bytes(bytes.data());
-    if (::inet_pton(AF_INET6, terminated.data(), bytes.data()) == 1) return Address::FromV6Bytes(bytes.data());
+    if (::inet_pton(AF_INET6, terminated.data(), bytes.data()) == 1)
+      return Address::FromV6Bytes(bytes.data());
   }
   return Fail(Error::Invalid(fmt::format(
       "address \"{}\": expected an IPv4 address like 192.0.2.1 or an IPv6 address like 2001:db8::1",

@@ -1,7 +1,7 @@
 // IPv4 and IPv6 addresses as ordered values.
 //
-// Order: every IPv4 address is below every IPv6 address, numeric within a family. So one range [first, last] never
-// has to cross families, and sorted dictionaries keep prefixes contiguous. Plain values, thread-safe.
+// Order: every IPv4 address is below every IPv6 address, numeric within a family. So one range [first, last]
+// never has to cross families, and sorted dictionaries keep prefixes contiguous. Plain values, thread-safe.
 #pragma once
 
 #include <compare>

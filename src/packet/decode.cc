@@ -136,8 +136,9 @@ Decoder::Step Decoder::ReadMpls() {
   return End();
 }
 
-// Nothing in a label stack says what it carries. The first four bits tell IPv4, IPv6 and the control word of a
-// pseudowire (RFC 4928); what is behind a control word counts only if it looks like Ethernet with a payload we read.
+// Nothing in a label stack says what it carries. The first four bits tell IPv4, IPv6 and the control word of
+// a pseudowire (RFC 4928); what is behind a control word counts only if it looks like Ethernet with a payload
+// we read.
 Decoder::Step Decoder::GuessMplsPayload() {
   if (!Has(1)) return End();
   static constexpr unsigned kMinHeaderWords = 5;
@@ -172,7 +173,8 @@ Decoder::Step Decoder::ReadPppoe() {
   return End();
 }
 
-// RFC 826: hardware type, protocol type, hardware and protocol address lengths, operation, then the four addresses.
+// RFC 826: hardware type, protocol type, hardware and protocol address lengths, operation, then the four
+// addresses.
 void Decoder::ReadArp() {
   static constexpr size_t kArpBytes = 8;
   if (!Has(kArpBytes)) return;

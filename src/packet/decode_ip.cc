@@ -16,8 +16,8 @@ Decoder::Step Decoder::ReadIpv4() {
   const size_t header_bytes = size_t{4} * (rest_[0] & 0xfu);
   if (!Skip(header_bytes)) return End();
   ReadPorts(*layer);
-  // A header length below 20 is broken. Filters of libpcap read ports there all the same, so we do; but a tunnel
-  // cannot start inside its own IP header.
+  // A header length below 20 is broken. Filters of libpcap read ports there all the same, so we do; but a
+  // tunnel cannot start inside its own IP header.
   return header_bytes < wire::kIpv4Bytes ? End() : ReadTunnel(*layer);
 }
 

@@ -62,8 +62,10 @@ TEST(Decode, PlainTcp) {
 }
 
 TEST(Decode, OtherTransports) {
-  EXPECT_THAT(Layers(DecodeFrame(Eth4().Udp(5353, 53).Build())), ElementsAre("17 10.0.0.1:5353 > 10.0.0.2:53"));
-  EXPECT_THAT(Layers(DecodeFrame(Eth4().Sctp(36412, 7).Build())), ElementsAre("132 10.0.0.1:36412 > 10.0.0.2:7"));
+  EXPECT_THAT(Layers(DecodeFrame(Eth4().Udp(5353, 53).Build())),
+              ElementsAre("17 10.0.0.1:5353 > 10.0.0.2:53"));
+  EXPECT_THAT(Layers(DecodeFrame(Eth4().Sctp(36412, 7).Build())),
+              ElementsAre("132 10.0.0.1:36412 > 10.0.0.2:7"));
   EXPECT_THAT(Layers(DecodeFrame(Eth4().Icmp(8, 0).Build())), ElementsAre("1 10.0.0.1 > 10.0.0.2"));
   EXPECT_THAT(Layers(DecodeFrame(Eth6().Icmp6(128, 0).Build())), ElementsAre("58 2001:db8::1 > 2001:db8::2"));
   EXPECT_THAT(Layers(DecodeFrame(Eth6().Udp(1, 2).Build())), ElementsAre("17 2001:db8::1:1 > 2001:db8::2:2"));
@@ -90,7 +92,8 @@ TEST(Decode, Ipv4OptionsMoveThePorts) {
 TEST(Decode, FragmentsHavePortsOnlyAtTheStart) {
   EXPECT_THAT(Layers(DecodeFrame(Eth4().Fragment(0, true).Udp(1, 2).Build())),
               ElementsAre("17 10.0.0.1:1 > 10.0.0.2:2"));
-  EXPECT_THAT(Layers(DecodeFrame(Eth4().Fragment(8, false).Udp(1, 2).Build())), ElementsAre("17 10.0.0.1 > 10.0.0.2"));
+  EXPECT_THAT(Layers(DecodeFrame(Eth4().Fragment(8, false).Udp(1, 2).Build())),
+              ElementsAre("17 10.0.0.1 > 10.0.0.2"));
   EXPECT_THAT(Layers(DecodeFrame(Eth6().Fragment(0, true).Udp(1, 2).Build())),
               ElementsAre("17 2001:db8::1:1 > 2001:db8::2:2"));
   EXPECT_THAT(Layers(DecodeFrame(Eth6().Fragment(8, false).Udp(1, 2).Build())),
@@ -130,8 +133,13 @@ TEST(Decode, EndlessExtensionChainIsCutAndSaysSo) {
 }
 
 TEST(Decode, VlanTags) {
-  auto headers = DecodeFrame(
-      Eth().Vlan(0xe005, 0x88a8).Vlan(0, 0x9100).Vlan(4095, 0x9200).Ipv4("1.1.1.1", "2.2.2.2").Tcp(1, 2).Build());
+  auto headers = DecodeFrame(Eth()
+                                 .Vlan(0xe005, 0x88a8)
+                                 .Vlan(0, 0x9100)
+                                 .Vlan(4095, 0x9200)
+                                 .Ipv4("1.1.1.1", "2.2.2.2")
+                                 .Tcp(1, 2)
+                                 .Build());
   EXPECT_THAT(Vlans(headers), ElementsAre(5, 0, 4095));
   EXPECT_EQ(headers.ether_type, 0x0800);
   EXPECT_THAT(Layers(headers), ElementsAre("6 1.1.1.1:1 > 2.2.2.2:2"));
@@ -174,8 +182,7 @@ TEST(Decode, Pppoe) {
 }
 
 TEST(Decode, SnapAndLengths) {
-  const auto frame =
-      Eth().Snap().Ipv4("1.1.1.1", "2.2.2.2").Tcp(1, 2).Build();
+  const auto frame = Eth().Snap().Ipv4("1.1.1.1", "2.2.2.2").Tcp(1, 2).Build();
   PacketHeaders headers = DecodeFrame(frame);
   EXPECT_EQ(headers.ether_type, 0);
   EXPECT_THAT(Layers(headers), ElementsAre("6 1.1.1.1:1 > 2.2.2.2:2"));
@@ -228,8 +235,8 @@ TEST(Decode, GreWithEveryOption) {
         Layers(DecodeFrame(Eth4().Gre(key, checksum, sequence).Ipv4("3.3.3.3", "4.4.4.4").Tcp(1, 2).Build())),
         ElementsAre("47 10.0.0.1 > 10.0.0.2", "6 3.3.3.3:1 > 4.4.4.4:2"));
   }
-  PacketHeaders headers =
-      DecodeFrame(Eth6().Gre(true).Ethernet().Vlan(6).Ipv6("::1", "::2").Udp(1, 2).Build(), {true, 5, 0x8100});
+  PacketHeaders headers = DecodeFrame(
+      Eth6().Gre(true).Ethernet().Vlan(6).Ipv6("::1", "::2").Udp(1, 2).Build(), {true, 5, 0x8100});
   EXPECT_THAT(Layers(headers), ElementsAre("47 2001:db8::1 > 2001:db8::2", "17 ::1:1 > ::2:2"));
   EXPECT_THAT(Vlans(headers), ElementsAre(5, 6));
   EXPECT_EQ(headers.ether_type, 0x86dd);
@@ -266,7 +273,8 @@ TEST(Decode, Geneve) {
 TEST(Decode, GtpUser) {
   EXPECT_THAT(Layers(DecodeFrame(Eth4().Gtp(3).Ipv6("::1", "::2").Tcp(1, 2).Build())),
               ElementsAre("17 10.0.0.1:2152 > 10.0.0.2:2152", "6 ::1:1 > ::2:2"));
-  // Flags E and S: sequence number, then a PDU session container (2 units of 4 bytes) and no further extension.
+  // Flags E and S: sequence number, then a PDU session container (2 units of 4 bytes) and no further
+  // extension.
   const auto inner = PacketBuilder().Ipv4("3.3.3.3", "4.4.4.4").Tcp(1, 2).Build();
   const std::vector<uint8_t> optional = {0, 1, 0, 0x85, 2, 0, 0, 0, 0, 0, 0, 0x20, 1, 0, 0, 0};
   auto frame = Eth4().Gtp(3).Raw(optional).Raw(inner).Build();

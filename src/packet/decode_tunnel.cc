@@ -1,6 +1,7 @@
 // Tunnels over IP and UDP: GRE, VXLAN, Geneve, GTP-U.
 //
-// Only headers that are valid in every bit that matters are followed: a UDP port number alone does not make a tunnel.
+// Only headers that are valid in every bit that matters are followed: a UDP port number alone does not make a
+// tunnel.
 #include "base/bytes.h"
 #include "packet/decoder.h"
 #include "packet/wire.h"
@@ -69,9 +70,9 @@ Decoder::Step Decoder::ReadGeneve() {
   }
 }
 
-// 3GPP TS 29.281 section 5: version 1 (3 bits), protocol type 1, then flags E, S, PN; message type, length, TEID. If a
-// flag is set, 4 more bytes follow, whose last names the first extension header; each extension starts with its length
-// in 4-byte units and ends with the type of the next.
+// 3GPP TS 29.281 section 5: version 1 (3 bits), protocol type 1, then flags E, S, PN; message type, length,
+// TEID. If a flag is set, 4 more bytes follow, whose last names the first extension header; each extension
+// starts with its length in 4-byte units and ends with the type of the next.
 Decoder::Step Decoder::ReadGtp() {
   static constexpr uint8_t kVersionMask = 0xf0;
   static constexpr uint8_t kVersion1 = 0x30;

@@ -1,7 +1,7 @@
 // Decoder: the walk over one frame behind Decode(). Internal to this module.
 //
-// Each step reads one header at the front of `rest_`, moves `rest_` behind it and says what comes next. No recursion;
-// the number of headers is limited, so hostile frames cost no more than deep ones.
+// Each step reads one header at the front of `rest_`, moves `rest_` behind it and says what comes next. No
+// recursion; the number of headers is limited, so hostile frames cost no more than deep ones.
 #pragma once
 
 #include <cstdint>
@@ -41,13 +41,14 @@ class Decoder {
   // decode_ip.cc: IP and what it carries.
   Step ReadIpv4();
   Step ReadIpv6();
-  // Follows the extension headers from the first one's number; the upper protocol goes to layer.protocol. False if
-  // no upper header can be read behind them (later fragment, chain not captured).
+  // Follows the extension headers from the first one's number; the upper protocol goes to layer.protocol.
+  // False if no upper header can be read behind them (later fragment, chain not captured).
   bool ReadExtensions(Layer& layer);
   void ReadPorts(Layer& layer);
   Step ReadTunnel(const Layer& layer);
 
-  // decode_tunnel.cc: tunnel headers; `rest_` starts at the tunnel's own header (UDP tunnels: at the UDP header).
+  // decode_tunnel.cc: tunnel headers; `rest_` starts at the tunnel's own header (UDP tunnels: at the UDP
+  // header).
   Step ReadGre();
   Step ReadVxlan();
   Step ReadGeneve();
@@ -63,9 +64,9 @@ class Decoder {
 
   std::span<const uint8_t> rest_;
   PacketHeaders& out_;
-  unsigned budget_ = 64;       // headers that may still be read
-  bool outer_frame_ = true;    // still in the first Ethernet header
-  bool outer_tags_ = true;     // still in its tags: the next ether type is the packet's
+  unsigned budget_ = 64;     // headers that may still be read
+  bool outer_frame_ = true;  // still in the first Ethernet header
+  bool outer_tags_ = true;   // still in its tags: the next ether type is the packet's
 };
 
 }  // namespace steno::internal

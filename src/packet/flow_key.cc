@@ -19,7 +19,8 @@ uint8_t PlainFlags(bool has_ports, bool has_vlan) {
 
 // Whether one of the short encodings can hold everything.
 bool IsPlain(const PacketHeaders& headers) {
-  if (headers.layer_count != 1 || headers.vlan_count > 1 || headers.mpls_count != 0 || headers.truncated_layers) {
+  if (headers.layer_count != 1 || headers.vlan_count > 1 || headers.mpls_count != 0 ||
+      headers.truncated_layers) {
     return false;
   }
   const LayerKind kind = headers.layers[0].kind;
@@ -127,8 +128,9 @@ void MakeFlowKey(const PacketHeaders& headers, FlowKey& out) {
     tail += 32;
   }
   const bool has_vlan = headers.vlan_count == 1;
-  StoreLe(tail, flow_key::PackTail(ends.port_a, ends.port_b, layer.protocol, PlainFlags(layer.has_ports, has_vlan),
-                                   has_vlan ? headers.vlans[0] : uint16_t{0}));
+  StoreLe(tail,
+          flow_key::PackTail(ends.port_a, ends.port_b, layer.protocol, PlainFlags(layer.has_ports, has_vlan),
+                             has_vlan ? headers.vlans[0] : uint16_t{0}));
 }
 
 }  // namespace steno

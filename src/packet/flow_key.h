@@ -1,20 +1,22 @@
 // FlowKey: the bytes that identify a flow in an index; PacketHeaders without direction, and back.
 //
-// Canonical: within each layer the lower (address, port) comes first, so both directions of a conversation have
-// equal keys. Three encodings, told apart by the kind that is kept beside the key; every size is a multiple of 8:
+// Canonical: within each layer the lower (address, port) comes first, so both directions of a conversation
+// have equal keys. Three encodings, told apart by the kind that is kept beside the key; every size is a
+// multiple of 8:
 //   kV4       16 bytes: address a (4) b (4), port a (2) b (2), protocol (1), flags (1), VLAN id (2)
 //   kV6       40 bytes: address a (16) b (16), port a (2) b (2), protocol (1), flags (1), VLAN id (2)
-//   kGeneral  variable, at most kMaxFlowKeyBytes: everything else (no IP, ARP, MPLS, several tags, several layers)
-// Numbers are little-endian (IPv6 addresses: low 8 bytes, then high 8 bytes); the full layout is in docs/FORMAT.md.
-// Flags: bit 0 has_ports, bit 1 VLAN id present. kV4 and kV6 imply the ether type 0x0800 or 0x86dd.
+//   kGeneral  variable, at most kMaxFlowKeyBytes: everything else (no IP, ARP, MPLS, several tags, several
+//   layers)
+// Numbers are little-endian (IPv6 addresses: low 8 bytes, then high 8 bytes); the full layout is in
+// docs/FORMAT.md. Flags: bit 0 has_ports, bit 1 VLAN id present. kV4 and kV6 imply the ether type 0x0800 or
+// 0x86dd.
 //
 // kGeneral tells its own length:
-//   byte 0      bits 0-2 number of layers, bit 3 truncated_layers, bit 4 has_macs (flows without a layer only)
-//   byte 1      bits 0-3 number of VLAN ids, bits 4-7 number of MPLS labels
-//   bytes 2-3   ether type
-//   then        MAC addresses, lower first (6 + 6, if has_macs); VLAN ids (2 each); MPLS labels (4 each);
-//   per layer   kind, bit 7 has_ports (1); protocol (1); port a (2) b (2), if has_ports; address a, b (4 or 16 each)
-//   zeros       up to a multiple of 8 bytes
+//   byte 0      bits 0-2 number of layers, bit 3 truncated_layers, bit 4 has_macs (flows without a layer
+//   only) byte 1      bits 0-3 number of VLAN ids, bits 4-7 number of MPLS labels bytes 2-3   ether type then
+//   MAC addresses, lower first (6 + 6, if has_macs); VLAN ids (2 each); MPLS labels (4 each); per layer kind,
+//   bit 7 has_ports (1); protocol (1); port a (2) b (2), if has_ports; address a, b (4 or 16 each) zeros up
+//   to a multiple of 8 bytes
 #pragma once
 
 #include <array>
@@ -45,15 +47,15 @@ struct FlowKey {
 // Never fails: every packet has a key.
 void MakeFlowKey(const PacketHeaders& headers, FlowKey& out);
 
-// Decode() and MakeFlowKey() in one, with a short cut for the plain IPv4 and IPv6 packets that make up nearly all
-// traffic. Same result as the two calls, always.
+// Decode() and MakeFlowKey() in one, with a short cut for the plain IPv4 and IPv6 packets that make up nearly
+// all traffic. Same result as the two calls, always.
 void FrameToFlowKey(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out);
 
 // The length of the key at the start of `bytes`; 0 if it would not end inside `bytes` or breaks its counts.
 size_t FlowKeySize(FlowKind kind, std::span<const uint8_t> bytes);
 
-// The inverse up to direction; kCorrupt for bytes that MakeFlowKey() cannot have made. What follows the key inside
-// `key` is ignored, so a key can be read where it lies among others.
+// The inverse up to direction; kCorrupt for bytes that MakeFlowKey() cannot have made. What follows the key
+// inside `key` is ignored, so a key can be read where it lies among others.
 Status ParseFlowKey(FlowKind kind, std::span<const uint8_t> key, PacketHeaders& out);
 
 }  // namespace steno

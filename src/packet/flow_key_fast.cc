@@ -1,6 +1,6 @@
-// FrameToFlowKey(): straight from the bytes of a plain frame to its key. Runs once per captured packet, so it works on
-// whole words, decides by one table look-up on the protocol, and orders the two ends without branches (directions
-// alternate at random: a branch would be mispredicted half of the time).
+// FrameToFlowKey(): straight from the bytes of a plain frame to its key. Runs once per captured packet, so it
+// works on whole words, decides by one table look-up on the protocol, and orders the two ends without
+// branches (directions alternate at random: a branch would be mispredicted half of the time).
 #include <algorithm>
 #include <array>
 
@@ -46,9 +46,10 @@ inline bool TakePorts(std::span<const uint8_t> frame, size_t at, Shape shape, Po
   return shape != Shape::kUdp || !wire::IsUdpTunnel(ports.src, ports.dst);
 }
 
-inline uint64_t Tail(uint16_t port_a, uint16_t port_b, uint8_t protocol, bool has_ports, const StrippedTag& tag) {
-  const uint8_t flags = static_cast<uint8_t>((has_ports ? flow_key::kFlagPorts : 0) |
-                                             (tag.present ? flow_key::kFlagVlan : 0));
+inline uint64_t Tail(uint16_t port_a, uint16_t port_b, uint8_t protocol, bool has_ports,
+                     const StrippedTag& tag) {
+  const uint8_t flags =
+      static_cast<uint8_t>((has_ports ? flow_key::kFlagPorts : 0) | (tag.present ? flow_key::kFlagVlan : 0));
   const uint16_t vlan = tag.present ? tag.tci & wire::kVlanIdMask : uint16_t{0};
   return flow_key::PackTail(port_a, port_b, protocol, flags, vlan);
 }

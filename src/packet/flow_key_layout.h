@@ -39,7 +39,8 @@ struct Ends {
 };
 
 // The last 8 bytes of kV4 and kV6 as one little-endian number: ports, protocol, flags, VLAN id.
-constexpr uint64_t PackTail(uint16_t port_a, uint16_t port_b, uint8_t protocol, uint8_t flags, uint16_t vlan) {
+constexpr uint64_t PackTail(uint16_t port_a, uint16_t port_b, uint8_t protocol, uint8_t flags,
+                            uint16_t vlan) {
   return uint64_t{port_a} | uint64_t{port_b} << 16 | uint64_t{protocol} << 32 | uint64_t{flags} << 40 |
          uint64_t{vlan} << 48;
 }

@@ -47,7 +47,9 @@ Status Broken(FlowKind kind, const char* what) {
   return Fail(Error::Corrupt(fmt::format("flow key of kind {}: {}", static_cast<unsigned>(kind), what)));
 }
 
-Address LoadV6(const uint8_t* bytes) { return Address::V6(LoadLe<uint64_t>(bytes + 8), LoadLe<uint64_t>(bytes)); }
+Address LoadV6(const uint8_t* bytes) {
+  return Address::V6(LoadLe<uint64_t>(bytes + 8), LoadLe<uint64_t>(bytes));
+}
 
 // kV4 and kV6 differ in their addresses; `tail` is the number behind those.
 Status ParsePlain(FlowKind kind, uint64_t tail, PacketHeaders& out) {
@@ -60,7 +62,8 @@ Status ParsePlain(FlowKind kind, uint64_t tail, PacketHeaders& out) {
   layer.has_ports = (flags & flow_key::kFlagPorts) != 0;
   const bool has_vlan = (flags & flow_key::kFlagVlan) != 0;
   if ((flags & ~(flow_key::kFlagPorts | flow_key::kFlagVlan)) != 0) return Broken(kind, "unknown flags");
-  if (!layer.has_ports && (layer.src_port | layer.dst_port) != 0) return Broken(kind, "ports where there are none");
+  if (!layer.has_ports && (layer.src_port | layer.dst_port) != 0)
+    return Broken(kind, "ports where there are none");
   if (vlan > (has_vlan ? wire::kVlanIdMask : 0)) return Broken(kind, "VLAN id out of range");
   if (layer.dst < layer.src || (layer.dst == layer.src && layer.dst_port < layer.src_port)) {
     return Broken(kind, "ends out of order");

@@ -69,7 +69,8 @@ PacketBuilder Tcp4(const char* src, uint16_t src_port, const char* dst, uint16_t
 TEST(FlowKey, LayoutOfV4) {
   const FlowKey key = KeyOf(Tcp4("10.0.0.2", 80, "10.0.0.1", 1234), {true, 0xe123, 0x8100});
   EXPECT_EQ(key.kind, FlowKind::kV4);
-  EXPECT_THAT(Bytes(key), ::testing::ElementsAre(1, 0, 0, 10, 2, 0, 0, 10, 0xd2, 0x04, 80, 0, 6, 3, 0x23, 0x01));
+  EXPECT_THAT(Bytes(key),
+              ::testing::ElementsAre(1, 0, 0, 10, 2, 0, 0, 10, 0xd2, 0x04, 80, 0, 6, 3, 0x23, 0x01));
 }
 
 TEST(FlowKey, LayoutOfV6) {
@@ -86,12 +87,12 @@ TEST(FlowKey, LayoutOfGeneral) {
   EXPECT_EQ(arp.kind, FlowKind::kGeneral);
   EXPECT_THAT(Bytes(arp), ::testing::ElementsAre(1, 1, 6, 8, 5, 0, 3, 0, 1, 0, 0, 10, 2, 0, 0, 10));
   const FlowKey other = KeyOf(PacketBuilder().Ethernet("02:00:00:00:00:09", "02:00:00:00:00:02").Raw({1, 2}));
-  EXPECT_THAT(Bytes(other),
-              ::testing::ElementsAre(0x10, 0, 0, 0, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 9));
+  EXPECT_THAT(Bytes(other), ::testing::ElementsAre(0x10, 0, 0, 0, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 9));
 }
 
 TEST(FlowKey, ShortFormsOnlyWhereNothingIsLost) {
-  EXPECT_EQ(KeyOf(PacketBuilder().Ethernet().Vlan(5).Ipv4("1.1.1.1", "2.2.2.2").Tcp(1, 2)).kind, FlowKind::kV4);
+  EXPECT_EQ(KeyOf(PacketBuilder().Ethernet().Vlan(5).Ipv4("1.1.1.1", "2.2.2.2").Tcp(1, 2)).kind,
+            FlowKind::kV4);
   const std::vector<PacketBuilder> general = {
       PacketBuilder().Ethernet().Vlan(5).Vlan(6).Ipv4("1.1.1.1", "2.2.2.2").Tcp(1, 2),
       PacketBuilder().Ethernet().Mpls({5}).Ipv4("1.1.1.1", "2.2.2.2").Tcp(1, 2),
@@ -106,16 +107,20 @@ TEST(FlowKey, ShortFormsOnlyWhereNothingIsLost) {
 }
 
 TEST(FlowKey, SamePortsInTheOtherOrderAreAnotherFlow) {
-  EXPECT_EQ(Bytes(KeyOf(Tcp4("10.0.0.1", 1, "10.0.0.2", 2))), Bytes(KeyOf(Tcp4("10.0.0.2", 2, "10.0.0.1", 1))));
-  EXPECT_NE(Bytes(KeyOf(Tcp4("10.0.0.1", 1, "10.0.0.2", 2))), Bytes(KeyOf(Tcp4("10.0.0.1", 2, "10.0.0.2", 1))));
-  EXPECT_EQ(Bytes(KeyOf(Tcp4("10.0.0.1", 1, "10.0.0.1", 2))), Bytes(KeyOf(Tcp4("10.0.0.1", 2, "10.0.0.1", 1))));
+  EXPECT_EQ(Bytes(KeyOf(Tcp4("10.0.0.1", 1, "10.0.0.2", 2))),
+            Bytes(KeyOf(Tcp4("10.0.0.2", 2, "10.0.0.1", 1))));
+  EXPECT_NE(Bytes(KeyOf(Tcp4("10.0.0.1", 1, "10.0.0.2", 2))),
+            Bytes(KeyOf(Tcp4("10.0.0.1", 2, "10.0.0.2", 1))));
+  EXPECT_EQ(Bytes(KeyOf(Tcp4("10.0.0.1", 1, "10.0.0.1", 2))),
+            Bytes(KeyOf(Tcp4("10.0.0.1", 2, "10.0.0.1", 1))));
 }
 
 TEST(FlowKey, RoundTripAndDirection) {
   std::mt19937_64 random(4);
   std::array<unsigned, 3> kinds{};
   for (int i = 0; i < 50000; ++i) {
-    const RandomFrame frame = i % 2 == 0 ? testing::MakeRandomFrame(random) : testing::MakeBrokenFrame(random);
+    const RandomFrame frame =
+        i % 2 == 0 ? testing::MakeRandomFrame(random) : testing::MakeBrokenFrame(random);
     const PacketHeaders headers = Headers(frame);
     const FlowKey key = Key(headers);
     ++kinds[static_cast<size_t>(key.kind)];

@@ -1,7 +1,8 @@
 // What this project knows of one packet: the addresses, ports, protocols and tags of all its layers.
 //
-// Filled by Decode() from a frame (with the true direction: src is the sender) and by ParseFlowKey() from a flow of an
-// index (then each layer's two ends are in canonical order and direction is unknown). Plain data: no allocation.
+// Filled by Decode() from a frame (with the true direction: src is the sender) and by ParseFlowKey() from a
+// flow of an index (then each layer's two ends are in canonical order and direction is unknown). Plain data:
+// no allocation.
 #pragma once
 
 #include <array>
@@ -47,7 +48,7 @@ struct PacketHeaders {
   uint8_t vlan_count = 0;
   uint8_t mpls_count = 0;
   uint8_t layer_count = 0;
-  std::array<uint16_t, kMaxVlans> vlans{};            // VLAN ids (12 bits), outermost first, of all frames
+  std::array<uint16_t, kMaxVlans> vlans{};             // VLAN ids (12 bits), outermost first, of all frames
   std::array<uint32_t, kMaxMplsLabels> mpls_labels{};  // labels (20 bits), outermost first
   std::array<Layer, kMaxLayers> layers{};
 

@@ -114,7 +114,8 @@ bool Matches(const Term& term, const PacketHeaders& headers) {
   if (term.kind != TermKind::kAddress && term.kind != TermKind::kPort) return MatchesUnsided(term, headers);
   for (unsigned i = 0; i < headers.layer_count; ++i) {
     const Layer& layer = headers.layers[i];
-    if ((term.layer_kinds & KindBit(layer.kind)) != 0 && Holds(term.side, MatchEnds(term, layer))) return true;
+    if ((term.layer_kinds & KindBit(layer.kind)) != 0 && Holds(term.side, MatchEnds(term, layer)))
+      return true;
   }
   return false;
 }

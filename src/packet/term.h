@@ -1,5 +1,5 @@
-// Term: one indivisible question about a packet ("is 10.0.0.1 one of its addresses?"), and its two evaluations:
-// exact on a packet, three-valued on a flow (where direction and MAC addresses may be unknown).
+// Term: one indivisible question about a packet ("is 10.0.0.1 one of its addresses?"), and its two
+// evaluations: exact on a packet, three-valued on a flow (where direction and MAC addresses may be unknown).
 //
 // A term means "in some layer of the packet". Plain values, pure functions.
 #pragma once

@@ -85,8 +85,8 @@ TEST(Term, AddressSides) {
 }
 
 TEST(Term, BothMeansBothEndsOfOneLayer) {
-  const PacketHeaders headers = HeadersOf(
-      PacketBuilder().Ethernet().Ipv4("1.1.1.1", "2.2.2.2").Ipv4("3.3.3.3", "1.1.1.1").Tcp(1, 2));
+  const PacketHeaders headers =
+      HeadersOf(PacketBuilder().Ethernet().Ipv4("1.1.1.1", "2.2.2.2").Ipv4("3.3.3.3", "1.1.1.1").Tcp(1, 2));
   EXPECT_TRUE(Matches(Host("1.1.1.1", Side::kSource), headers));
   EXPECT_TRUE(Matches(Host("1.1.1.1", Side::kDestination), headers));
   EXPECT_FALSE(Matches(Host("1.1.1.1", Side::kBoth), headers));

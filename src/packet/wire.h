@@ -1,5 +1,5 @@
-// Numbers of the protocols that this module reads. Sources: IANA registries "IEEE 802 Numbers", "Protocol Numbers",
-// "Service Name and Transport Protocol Port Numbers", "Point-to-Point Protocol Field Assignments".
+// Numbers of the protocols that this module reads. Sources: IANA registries "IEEE 802 Numbers", "Protocol
+// Numbers", "Service Name and Transport Protocol Port Numbers", "Point-to-Point Protocol Field Assignments".
 #pragma once
 
 #include <cstddef>

@@ -40,8 +40,8 @@ Result<size_t> ByteSource::Fill(size_t bytes) {
 Result<std::span<const uint8_t>> ByteSource::Peek(size_t bytes, const char* what) {
   STENO_TRY(const size_t available, Fill(bytes));
   if (available < bytes) {
-    return Fail(Corrupt(offset_, fmt::format("the input ends inside {}: expected {} bytes, found {}", what, bytes,
-                                             available)));
+    return Fail(Corrupt(offset_, fmt::format("the input ends inside {}: expected {} bytes, found {}", what,
+                                             bytes, available)));
   }
   return std::span<const uint8_t>{buffer_.data() + begin_, bytes};
 }

@@ -1,4 +1,5 @@
-// ByteSource: buffered sequential input from a file or pipe that knows its offset, for the parsers of this module.
+// ByteSource: buffered sequential input from a file or pipe that knows its offset, for the parsers of this
+// module.
 //
 // Not thread-safe. Owns the descriptor. Memory: 64 KiB plus the largest Take().
 #pragma once

@@ -1,5 +1,5 @@
-// Numbers of the pcap and pcapng file formats. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng. Internal to this
-// module.
+// Numbers of the pcap and pcapng file formats. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng. Internal
+// to this module.
 #pragma once
 
 #include <cstddef>

@@ -15,8 +15,12 @@ namespace steno {
 
 namespace {
 
-uint16_t Read16(const uint8_t* from, bool swapped) { return swapped ? LoadBe<uint16_t>(from) : LoadLe<uint16_t>(from); }
-uint32_t Read32(const uint8_t* from, bool swapped) { return swapped ? LoadBe<uint32_t>(from) : LoadLe<uint32_t>(from); }
+uint16_t Read16(const uint8_t* from, bool swapped) {
+  return swapped ? LoadBe<uint16_t>(from) : LoadLe<uint16_t>(from);
+}
+uint32_t Read32(const uint8_t* from, bool swapped) {
+  return swapped ? LoadBe<uint32_t>(from) : LoadLe<uint32_t>(from);
+}
 
 }  // namespace
 
@@ -44,8 +48,8 @@ Result<const CapturedPacket*> ClassicReader::Next() {
   packet_.time_ns = seconds * kNsPerSecond + fraction * (nanoseconds_ ? 1 : kNsPerUs);
   packet_.original_bytes = Read32(header.data() + 12, swapped_);
   if (captured > pcap_format::kMaxPacketBytes) {
-    return Fail(source_.Corrupt(offset, fmt::format("a packet of {} captured bytes: expected at most {}", captured,
-                                                    pcap_format::kMaxPacketBytes)));
+    return Fail(source_.Corrupt(offset, fmt::format("a packet of {} captured bytes: expected at most {}",
+                                                    captured, pcap_format::kMaxPacketBytes)));
   }
   STENO_TRY(packet_.frame, source_.Take(captured, "a packet"));
   return &packet_;
@@ -59,10 +63,13 @@ Result<std::unique_ptr<PcapReader>> OpenPcapFd(UniqueFd fd, const std::string& n
   STENO_CHECK_OK(source.Skip(4, "the magic number"));
   for (const bool swapped : {false, true}) {
     const uint32_t native = swapped ? SwapBytes(magic) : magic;
-    if (native == pcap_format::kMagicMicroseconds) return ClassicReader::Open(std::move(source), swapped, false);
-    if (native == pcap_format::kMagicNanoseconds) return ClassicReader::Open(std::move(source), swapped, true);
+    if (native == pcap_format::kMagicMicroseconds)
+      return ClassicReader::Open(std::move(source), swapped, false);
+    if (native == pcap_format::kMagicNanoseconds)
+      return ClassicReader::Open(std::move(source), swapped, true);
   }
-  return Fail(Error::Unsupported(fmt::format("{}: not a pcap or pcapng file: it starts with {:#010x}", name, magic)));
+  return Fail(
+      Error::Unsupported(fmt::format("{}: not a pcap or pcapng file: it starts with {:#010x}", name, magic)));
 }
 
 Result<std::unique_ptr<PcapReader>> OpenPcap(const std::string& path) {

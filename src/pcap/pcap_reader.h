@@ -1,8 +1,8 @@
 // Classic pcap and pcapng input, any byte order, µs and ns; from a file or a pipe, one packet at a time.
 //
 // Not thread-safe. Input is untrusted: lengths are limited (256 KiB a packet) and checked; damage ends the
-// reading with kCorrupt that names the byte offset. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng (SHB, IDB, EPB,
-// SPB, the obsolete PB; options if_tsresol and if_tsoffset).
+// reading with kCorrupt that names the byte offset. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng (SHB,
+// IDB, EPB, SPB, the obsolete PB; options if_tsresol and if_tsoffset).
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace steno {
 struct CapturedPacket {
   int64_t time_ns = 0;  // since the epoch
   uint32_t original_bytes = 0;
-  uint32_t interface = 0;          // pcapng interface number, else 0
+  uint32_t interface = 0;  // pcapng interface number, else 0
   uint16_t link_type = 1;
   std::span<const uint8_t> frame;  // valid until the next call
 };

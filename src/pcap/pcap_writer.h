@@ -1,7 +1,8 @@
-// Classic pcap output: file header and records, µs or ns, as bytes appended to a buffer. The caller owns the I/O.
+// Classic pcap output: file header and records, µs or ns, as bytes appended to a buffer. The caller owns the
+// I/O.
 //
-// Source: libpcap's savefile format (pcap-savefile(5)): magic 0xa1b2c3d4 (µs) or 0xa1b23c4d (ns), version 2.4.
-// VLAN tags that the kernel took out of a frame are put back, and both lengths grow by 4.
+// Source: libpcap's savefile format (pcap-savefile(5)): magic 0xa1b2c3d4 (µs) or 0xa1b23c4d (ns),
+// version 2.4. VLAN tags that the kernel took out of a frame are put back, and both lengths grow by 4.
 #pragma once
 
 #include <cstdint>

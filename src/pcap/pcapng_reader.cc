@@ -84,8 +84,9 @@ Result<PcapngReader::Block> PcapngReader::ReadBlock() {
   const uint32_t length = U32(header.data() + 4);
   constexpr size_t kAround = pcap_format::kBlockHeaderBytes + pcap_format::kBlockTrailerBytes;
   if (length < kAround || length % 4 != 0) {
-    return Fail(source_.Corrupt(block.offset, fmt::format("a block of {} bytes: expected a multiple of 4, at least {}",
-                                                          length, kAround)));
+    return Fail(source_.Corrupt(
+        block.offset,
+        fmt::format("a block of {} bytes: expected a multiple of 4, at least {}", length, kAround)));
   }
   const bool wanted = block.type == pcap_format::kInterface || block.type == pcap_format::kEnhancedPacket ||
                       block.type == pcap_format::kObsoletePacket || block.type == pcap_format::kSimplePacket;
@@ -101,7 +102,8 @@ Result<PcapngReader::Block> PcapngReader::ReadBlock() {
   const uint32_t again = U32(whole.data() + length - pcap_format::kBlockTrailerBytes);
   if (again != length) {
     return Fail(source_.Corrupt(
-        block.offset, fmt::format("a block of {} bytes ends with the length {}: expected the same", length, again)));
+        block.offset,
+        fmt::format("a block of {} bytes ends with the length {}: expected the same", length, again)));
   }
   block.body = whole.subspan(pcap_format::kBlockHeaderBytes, length - kAround);
   return block;
@@ -121,11 +123,13 @@ Status PcapngReader::ReadSectionHeader(uint64_t offset) {
   const uint32_t length = U32(header.data() + 4);
   if (length < kMinBytes || length % 4 != 0) {
     return Fail(source_.Corrupt(
-        offset, fmt::format("a section header of {} bytes: expected a multiple of 4, at least {}", length, kMinBytes)));
+        offset, fmt::format("a section header of {} bytes: expected a multiple of 4, at least {}", length,
+                            kMinBytes)));
   }
   const uint16_t major = U16(header.data() + 12);
   if (major != 1) {
-    return Fail(Error::Unsupported(fmt::format("{}: pcapng format version {}: expected 1", source_.name(), major)));
+    return Fail(
+        Error::Unsupported(fmt::format("{}: pcapng format version {}: expected 1", source_.name(), major)));
   }
   interfaces_.clear();
   return source_.Skip(length - kFixedBytes, "a section header");
@@ -133,9 +137,11 @@ Status PcapngReader::ReadSectionHeader(uint64_t offset) {
 
 // Body: link type, 2 reserved bytes, snap length; then options.
 Status PcapngReader::ReadInterface(const Block& block) {
-  if (block.body.size() < 8) return Fail(source_.Corrupt(block.offset, "an interface block without its fields"));
+  if (block.body.size() < 8)
+    return Fail(source_.Corrupt(block.offset, "an interface block without its fields"));
   if (interfaces_.size() == pcap_format::kMaxInterfaces) {
-    return Fail(source_.Corrupt(block.offset, "more interfaces than this reader takes in one section: 65536"));
+    return Fail(
+        source_.Corrupt(block.offset, "more interfaces than this reader takes in one section: 65536"));
   }
   Interface interface;
   interface.link_type = U16(block.body.data());
@@ -146,7 +152,8 @@ Status PcapngReader::ReadInterface(const Block& block) {
     const uint16_t bytes = U16(options.data() + 2);
     options = options.subspan(4);
     if (code == pcap_format::kOptionEnd) break;
-    if (options.size() < Padded(bytes)) return Fail(source_.Corrupt(block.offset, "an option ends outside its block"));
+    if (options.size() < Padded(bytes))
+      return Fail(source_.Corrupt(block.offset, "an option ends outside its block"));
     if (code == pcap_format::kOptionTimeResolution && bytes == 1) interface.resolution = options[0];
     if (code == pcap_format::kOptionTimeOffset && bytes == 8) {
       interface.offset_s = static_cast<int64_t>(U64(options.data()));
@@ -159,7 +166,8 @@ Status PcapngReader::ReadInterface(const Block& block) {
 
 // Body: interface (4), time (4 + 4), captured and original length, data, options.
 Status PcapngReader::ReadEnhanced(const Block& block) {
-  if (block.body.size() < 20) return Fail(source_.Corrupt(block.offset, "an enhanced packet block without its fields"));
+  if (block.body.size() < 20)
+    return Fail(source_.Corrupt(block.offset, "an enhanced packet block without its fields"));
   return SetPacket(block, U32(block.body.data()), 4, 20);
 }
 
@@ -172,14 +180,15 @@ Status PcapngReader::ReadObsolete(const Block& block) {
 // Body: original length, data. No time; the interface is the first one.
 Status PcapngReader::ReadSimple(const Block& block) {
   if (block.body.size() < 4 || interfaces_.empty()) {
-    return Fail(source_.Corrupt(block.offset, "a simple packet block without its fields or without an interface"));
+    return Fail(
+        source_.Corrupt(block.offset, "a simple packet block without its fields or without an interface"));
   }
   const Interface& interface = interfaces_[0];
   const uint32_t original = U32(block.body.data());
   size_t captured = interface.snaplen == 0 ? original : std::min(original, interface.snaplen);
   if (captured > block.body.size() - 4 || captured > pcap_format::kMaxPacketBytes) {
-    return Fail(source_.Corrupt(block.offset, fmt::format("a packet of {} bytes in a block with room for {}", captured,
-                                                          block.body.size() - 4)));
+    return Fail(source_.Corrupt(block.offset, fmt::format("a packet of {} bytes in a block with room for {}",
+                                                          captured, block.body.size() - 4)));
   }
   packet_ = {.time_ns = 0,
              .original_bytes = original,
@@ -194,13 +203,15 @@ Status PcapngReader::SetPacket(const Block& block, uint32_t interface, size_t ti
   const uint32_t captured = U32(times + 8);
   const std::span<const uint8_t> rest = block.body.subspan(data_at);
   if (interface >= interfaces_.size()) {
-    return Fail(source_.Corrupt(block.offset, fmt::format("a packet of interface {}: the section has {} so far",
-                                                          interface, interfaces_.size())));
+    return Fail(source_.Corrupt(
+        block.offset,
+        fmt::format("a packet of interface {}: the section has {} so far", interface, interfaces_.size())));
   }
   if (captured > rest.size() || captured > pcap_format::kMaxPacketBytes) {
     return Fail(source_.Corrupt(
-        block.offset, fmt::format("a packet of {} captured bytes: the block has room for {}, and {} are taken at most",
-                                  captured, rest.size(), pcap_format::kMaxPacketBytes)));
+        block.offset,
+        fmt::format("a packet of {} captured bytes: the block has room for {}, and {} are taken at most",
+                    captured, rest.size(), pcap_format::kMaxPacketBytes)));
   }
   const uint64_t units = uint64_t{U32(times)} << 32 | U32(times + 4);
   STENO_TRY(packet_.time_ns, ToNanoseconds(block, interfaces_[interface], units));
@@ -211,7 +222,8 @@ Status PcapngReader::SetPacket(const Block& block, uint32_t interface, size_t ti
   return {};
 }
 
-Result<int64_t> PcapngReader::ToNanoseconds(const Block& block, const Interface& interface, uint64_t units) const {
+Result<int64_t> PcapngReader::ToNanoseconds(const Block& block, const Interface& interface,
+                                            uint64_t units) const {
   const __int128 time = static_cast<__int128>(ScaleToNanoseconds(units, interface.resolution)) +
                         static_cast<__int128>(interface.offset_s) * kNsPerSecond;
   if (time < INT64_MIN || time > INT64_MAX) {

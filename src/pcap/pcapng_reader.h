@@ -38,9 +38,11 @@ class PcapngReader final : public PcapReader {
   Status ReadEnhanced(const Block& block);
   Status ReadObsolete(const Block& block);
   Status ReadSimple(const Block& block);
-  // Fills packet_ from the fields that enhanced and obsolete packet blocks share. `data` follows them in the body.
+  // Fills packet_ from the fields that enhanced and obsolete packet blocks share. `data` follows them in the
+  // body.
   Status SetPacket(const Block& block, uint32_t interface, size_t times_at, size_t data_at);
-  [[nodiscard]] Result<int64_t> ToNanoseconds(const Block& block, const Interface& interface, uint64_t units) const;
+  [[nodiscard]] Result<int64_t> ToNanoseconds(const Block& block, const Interface& interface,
+                                              uint64_t units) const;
 
   [[nodiscard]] uint16_t U16(const uint8_t* from) const;
   [[nodiscard]] uint32_t U32(const uint8_t* from) const;

@@ -137,6 +137,7 @@ size_t LibaioEngine::Reap(std::span<WriteCompletion> out) {
         Submit(index);
       }
     }
+    if (ready < room) break;
   }
   RetryRefused();
   if (!out.empty() && count == out.size()) SignalEventFd(event_fd_.get());  // there may be more

@@ -18,13 +18,15 @@ struct RecoveredFile {
 
 struct RecoveryReport {
   std::vector<RecoveredFile> published;
-  unsigned removed_empty = 0;
+  unsigned removed_empty = 0;        // packet files
   unsigned in_use = 0;               // locked by a living writer: left alone
   std::vector<std::string> problems;  // one line per file that could not be handled
 };
 
 // Safe while a stenotype writes to the same directory, and against another recovery. Also removes leftovers
-// of interrupted index writing (hidden files) in `index_directory`, and of interrupted deletion in both.
+// of interrupted index writing (hidden files ".<digits>") in `index_directory`, and of interrupted deletion (indexes
+// without packet file). A writer of an index must hold flock(LOCK_EX) on its hidden file from its creation to the rename:
+// what is locked is left alone, what is not is removed.
 Result<RecoveryReport> RecoverDirectory(const std::string& packets_directory, const std::string& index_directory);
 
 }  // namespace steno

@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "storage/free_space.h"
 
 namespace steno {
 
@@ -31,11 +33,15 @@ class Retention {
  public:
   explicit Retention(std::vector<RetentionDirectory> directories);
 
-  // One pass: deletes until every limit holds. Space that a deletion frees is measured, not assumed.
+  // One pass: removes indexes that have lost their packet file, then deletes until every limit holds. Space that a
+  // deletion frees is measured; where it shows late (see FreeSpace), the pass does not delete on for ten seconds.
   RetentionReport Enforce();
 
  private:
+  class Pass;
+
   std::vector<RetentionDirectory> directories_;
+  std::map<uint64_t, FreeSpace> disks_;  // by device number, from pass to pass
 };
 
 }  // namespace steno

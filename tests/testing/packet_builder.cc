@@ -44,7 +44,9 @@ void AppendAddress(std::vector<uint8_t>& bytes, const std::string& text, uint8_t
 }
 
 // Length fields hold 16 bits; a superpacket (RFC 2675, Linux' BIG TCP) says 0.
-uint16_t LengthField(size_t bytes) { return bytes > kMaxIpBytes ? uint16_t{0} : static_cast<uint16_t>(bytes); }
+uint16_t LengthField(size_t bytes) {
+  return bytes > kMaxIpBytes ? uint16_t{0} : static_cast<uint16_t>(bytes);
+}
 
 // RFC 1071, continuing from `sum`.
 uint64_t Sum(const uint8_t* bytes, size_t size, uint64_t sum = 0) {
@@ -267,7 +269,8 @@ PacketBuilder& PacketBuilder::Protocol(uint8_t number) {
 PacketBuilder& PacketBuilder::Gre(bool key, bool checksum, bool sequence) {
   Next(0, wire::kIpGre);
   Begin(Mark::Kind::kGre);
-  Append16(bytes_, static_cast<uint16_t>((checksum ? 0x8000 : 0) | (key ? 0x2000 : 0) | (sequence ? 0x1000 : 0)));
+  Append16(bytes_,
+           static_cast<uint16_t>((checksum ? 0x8000 : 0) | (key ? 0x2000 : 0) | (sequence ? 0x1000 : 0)));
   Append16(bytes_, 0);
   if (checksum) Append32(bytes_, 0);
   if (key) Append32(bytes_, 42);
@@ -381,7 +384,8 @@ void PacketBuilder::FillChecksum(size_t index, std::vector<uint8_t>& frame) cons
   }
 }
 
-// The pseudo header of the nearest IP header outside of mark `index` (RFC 9293 section 3.1, RFC 8200 section 8.1).
+// The pseudo header of the nearest IP header outside of mark `index` (RFC 9293 section 3.1, RFC 8200
+// section 8.1).
 uint64_t PacketBuilder::PseudoSum(size_t index, const std::vector<uint8_t>& frame, uint8_t protocol) const {
   const uint64_t sum = protocol + (frame.size() - marks_[index].offset);
   while (index-- > 0) {

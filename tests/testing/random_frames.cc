@@ -164,7 +164,8 @@ const std::vector<const char*>& PoolV4() {
 }
 
 const std::vector<const char*>& PoolV6() {
-  static const std::vector<const char*> pool = {"2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "fe80::1", "::"};
+  static const std::vector<const char*> pool = {"2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "fe80::1",
+                                                "::"};
   return pool;
 }
 

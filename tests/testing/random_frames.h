@@ -1,5 +1,5 @@
-// Random frames for property tests: well-formed header stacks of every kind that the decoder knows, from a small pool
-// of addresses, ports and tags (so that terms hit), and broken ones: bytes changed, cut off.
+// Random frames for property tests: well-formed header stacks of every kind that the decoder knows, from a
+// small pool of addresses, ports and tags (so that terms hit), and broken ones: bytes changed, cut off.
 #pragma once
 
 #include <cstdint>

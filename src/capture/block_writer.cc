@@ -1,0 +1,243 @@
+#include "capture/block_writer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "capture/counter.h"
+#include "capture/ring_block.h"
+#include "storage/packet_file.h"
+
+namespace steno {
+namespace {
+
+constexpr uint16_t kLinkTypeEthernet = 1;  // LINKTYPE_ETHERNET, https://www.tcpdump.org/linktypes.html
+constexpr size_t kReapBatch = 32;
+
+void SetState(const SegmentMemory& segment, SegmentState state) {
+  segment.header->state.store(static_cast<uint32_t>(state), std::memory_order_release);
+}
+
+}  // namespace
+
+BlockWriter::BlockWriter(BlockWriterOptions options, BlockWriterParts parts)
+    : options_(std::move(options)), parts_(parts), counters_(parts.arena.counters()), in_flight_(options_.slots) {
+  for (File& file : files_) file.records = std::make_unique_for_overwrite<Record[]>(kSegmentMaxBlocks);
+}
+
+bool BlockWriter::Write(const Block& block, int64_t now_ns) {
+  const KernelBlockHeader kernel = ReadKernelHeader(block.memory);
+  const uint64_t disk_bytes = AlignUp(kernel.used_bytes, kDiskAlignment);
+  STENO_CHECK(kernel.used_bytes >= kFirstPacketOffset && disk_bytes <= block.memory.size());
+  if (parts_.engine.in_flight() >= options_.queue_depth || !EnsureFile(block, disk_bytes, now_ns)) return false;
+
+  const uint64_t drops = block.drops_total - drops_written_;
+  const auto index_drops = static_cast<uint32_t>(std::min<uint64_t>(drops, UINT32_MAX));
+  const uint32_t flows_before = parts_.builder.flow_count();
+  const BlockSummary summary =
+      parts_.builder.AddBlock(block.memory.first(kernel.used_bytes), current_->end, index_drops);
+  AddTo(counters_.flows, parts_.builder.flow_count() - flows_before);
+  AddTo(counters_.packets, summary.packets);
+  AddTo(counters_.bytes, summary.captured_bytes);
+  if (current_->segment == nullptr) AddTo(counters_.unindexed_blocks);
+
+  FillHeader(block, disk_bytes, summary);
+  drops_written_ = block.drops_total;
+  // Ring memory still holds packets of earlier rounds there.
+  std::memset(block.memory.data() + kernel.used_bytes, 0, disk_bytes - kernel.used_bytes);
+  Submit(block, disk_bytes, summary.packets);
+
+  if (parts_.builder.full()) {
+    if (current_->segment != nullptr) AddTo(counters_.index_full);
+    CloseFile();
+  }
+  return true;
+}
+
+bool BlockWriter::EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns) {
+  if (current_ != nullptr &&
+      (current_->damaged || current_->end + disk_bytes > current_->limit || current_->blocks == kSegmentMaxBlocks ||
+       now_ns >= rotation_ns())) {
+    CloseFile();
+  }
+  if (current_ != nullptr || OpenNextFile(block, now_ns)) return true;
+  if (wait_log_.Allow(now_ns)) {
+    const int error = parts_.preparer.last_errno(options_.thread);
+    STENO_WARN("thread {}: no packet file is ready; packets wait in the ring{}{}", options_.thread,
+               error != 0 ? ": " : "", error != 0 ? std::strerror(error) : "");
+  }
+  return false;
+}
+
+bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
+  const auto unused = std::find_if(files_.begin(), files_.end(),
+                                   [](const File& file) { return file.state == FileState::kUnused; });
+  if (unused == files_.end()) return false;
+  std::unique_ptr<OutputFile> output = parts_.preparer.TryTake(options_.thread);
+  SetTo(counters_.prepare_failures, parts_.preparer.failures(options_.thread));
+  if (!output) return false;
+
+  // Named after its first packet. Threads may share a directory: each has its own residue.
+  const auto time_us = static_cast<uint64_t>(FirstPacketNs(block.memory) / kNsPerUs);
+  File& file = *unused;
+  file.state = FileState::kOpen;
+  file.damaged = false;
+  file.id = time_us - time_us % options_.threads + options_.thread;
+  file.limit = options_.extend ? options_.file_bytes : std::min(options_.file_bytes, output->allocated_bytes);
+  file.end = file.good_end = 0;
+  file.blocks = file.good_blocks = 0;
+  file.segment = FreeSegment();
+  file.opened_ns = now_ns;
+  if (file.segment != nullptr) file.segment->Reset(file.id, output->file_tag, output->hidden_name);
+  parts_.builder.Begin(file.segment);
+  parts_.sealing.SyncFile(output->fd.get());
+  STENO_DEBUG("thread {}: writing {}/{} ({} MiB, {}), to be named {}", options_.thread, output->directory,
+              output->hidden_name, file.limit >> 20, output->direct ? "O_DIRECT" : "buffered", file.id);
+  file.output = std::move(output);
+  current_ = &file;
+  return true;
+}
+
+const SegmentMemory* BlockWriter::FreeSegment() {
+  if (!options_.index) return nullptr;
+  for (unsigned index = 0; index < kArenaSegments; ++index) {
+    const SegmentMemory& segment = parts_.arena.segment(index);
+    const uint32_t state = segment.header->state.load(std::memory_order_acquire);
+    if (state == static_cast<uint32_t>(SegmentState::kFree)) return &segment;
+  }
+  return nullptr;
+}
+
+void BlockWriter::FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary) {
+  const KernelBlockHeader kernel = ReadKernelHeader(block.memory);
+  BlockHeader header{};
+  header.magic = kBlockMagic;
+  header.version = kBlockVersion;
+  header.file_id = current_->id;
+  header.file_tag = current_->output->file_tag;
+  header.file_offset = current_->end;
+  header.block_sequence = current_->blocks;
+  header.first_ns = summary.first_ns;
+  header.last_ns = summary.last_ns;
+  header.packet_count = kernel.packet_count;
+  header.used_bytes = kernel.used_bytes;
+  header.disk_bytes = static_cast<uint32_t>(disk_bytes);
+  header.flags = block.flags;
+  header.drops = block.drops_total - drops_written_;
+  header.drops_total = block.drops_total;
+  header.interface_index = options_.interface_index;
+  header.link_type = kLinkTypeEthernet;
+  header.thread = static_cast<uint16_t>(options_.thread);
+  options_.interface_name.copy(header.interface_name, sizeof(header.interface_name) - 1);
+  SealBlockHeader(header);
+  std::memcpy(block.memory.data() + kKernelHeaderBytes, &header, sizeof header);
+}
+
+void BlockWriter::Submit(const Block& block, uint64_t disk_bytes, uint32_t packets) {
+  File& file = *current_;
+  file.records[file.blocks] = {packets, static_cast<uint32_t>(disk_bytes), false};
+  in_flight_[block.slot] = {&file, file.blocks};
+  const uint64_t offset = file.end;
+  ++file.blocks;
+  ++file.in_flight;
+  file.end += disk_bytes;
+  const Status submitted =
+      parts_.engine.SubmitWrite(file.output->fd.get(), block.memory.first(disk_bytes), offset, block.slot);
+  // There was room for it, so this is a programmer's error: everything else is told by the completion.
+  STENO_CHECK(submitted.has_value());
+}
+
+size_t BlockWriter::Reap(std::span<uint32_t> out, int64_t now_ns) {
+  std::array<WriteCompletion, kReapBatch> done;
+  const size_t count = parts_.engine.Reap(std::span(done).first(std::min(out.size(), done.size())));
+  for (size_t i = 0; i < count; ++i) {
+    Complete(done[i], now_ns);
+    out[i] = static_cast<uint32_t>(done[i].token);
+  }
+  return count;
+}
+
+void BlockWriter::Complete(const WriteCompletion& completion, int64_t now_ns) {
+  const InFlight& block = in_flight_[completion.token];
+  File& file = *block.file;
+  Record& record = file.records[block.block];
+  --file.in_flight;
+  const auto latency = static_cast<uint64_t>(std::max<int64_t>(completion.latency_ns, 0));
+  if (latency > ValueOf(counters_.write_latency_max_ns)) SetTo(counters_.write_latency_max_ns, latency);
+  if (completion.result == int64_t{record.disk_bytes}) {
+    record.written = true;
+    AddTo(counters_.disk_blocks);
+  } else {
+    file.damaged = true;
+    AddTo(counters_.write_errors);
+    if (error_log_.Allow(now_ns)) {
+      STENO_ERROR("thread {}: write {} bytes to {}/{}: {}; its packets are lost, a new file is begun",
+                  options_.thread, record.disk_bytes, file.output->directory, file.output->hidden_name,
+                  completion.result < 0 ? std::strerror(static_cast<int>(-completion.result)) : "written only in part");
+    }
+  }
+  AdvanceGoodEnd(file);
+  if (file.damaged && &file == current_) CloseFile();
+  if (file.state == FileState::kDraining) HandOver(file);
+}
+
+void BlockWriter::AdvanceGoodEnd(File& file) {
+  const uint32_t before = file.good_blocks;
+  while (file.good_blocks < file.blocks && file.records[file.good_blocks].written) {
+    const Record& record = file.records[file.good_blocks++];
+    file.good_end += record.disk_bytes;
+    AddTo(counters_.stored_packets, record.packets);
+    AddTo(counters_.stored_bytes, record.disk_bytes);
+  }
+  if (file.good_blocks == before || file.segment == nullptr) return;
+  // The builder is already at the next file when a draining one gets its last blocks.
+  file.segment->header->published_blocks.store(file.good_blocks, std::memory_order_release);
+}
+
+void BlockWriter::CloseFile() {
+  if (current_ == nullptr) return;
+  File& file = *current_;
+  current_ = nullptr;
+  file.state = FileState::kDraining;
+  ++draining_;
+  parts_.sealing.SyncFile(-1);
+  HandOver(file);
+}
+
+void BlockWriter::HandOver(File& file) {
+  if (file.in_flight > 0) return;
+  if (file.segment != nullptr) SetState(*file.segment, SegmentState::kSealing);
+  SealJob job{
+      .file = std::move(file.output), .file_id = file.id, .used_bytes = file.good_end, .segment = file.segment};
+  if (!parts_.sealing.TryPush(job)) {
+    file.output = std::move(job.file);
+    return;
+  }
+  CountLostBlocks(file);
+  file.state = FileState::kUnused;
+  --draining_;
+}
+
+void BlockWriter::CountLostBlocks(const File& file) {
+  for (uint32_t block = file.good_blocks; block < file.blocks; ++block) {
+    AddTo(counters_.write_error_drops, file.records[block].packets);
+  }
+}
+
+void BlockWriter::Tick(int64_t now_ns) {
+  if (now_ns >= rotation_ns()) CloseFile();
+  if (draining_ == 0) return;
+  for (File& file : files_) {
+    if (file.state == FileState::kDraining) HandOver(file);
+  }
+}
+
+int64_t BlockWriter::rotation_ns() const {
+  return current_ == nullptr ? INT64_MAX : current_->opened_ns + options_.file_age_ns;
+}
+
+bool BlockWriter::idle() const { return current_ == nullptr && draining_ == 0; }
+
+}  // namespace steno

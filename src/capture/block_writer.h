@@ -1,0 +1,135 @@
+// BlockWriter: lays blocks end to end into packet files, indexes them on the way, and rotates the files.
+//
+// The part of a capture thread between memory and disk: it does not know where blocks come from. One owner thread.
+// Never waits: what cannot be done now is refused and offered again. Allocates nothing after construction.
+// A write error costs the blocks that failed, and those behind them in the same file; the file ends before
+// them, and the next blocks go to a new one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "capture/log_limiter.h"
+#include "capture/sealing_thread.h"
+#include "index/arena.h"
+#include "index/builder.h"
+#include "storage/block_format.h"
+#include "storage/file_preparer.h"
+#include "storage/io_engine.h"
+
+namespace steno {
+
+// Files of one thread that may be open or waiting for their last writes at the same time.
+inline constexpr size_t kWriterFiles = 4;
+
+struct BlockWriterOptions {
+  unsigned thread = 0;
+  unsigned threads = 1;
+  uint64_t file_bytes = 0;   // a file is complete when the next block would go beyond this ...
+  bool extend = false;       // ... even if less was allocated
+  int64_t file_age_ns = 60 * kNsPerSecond;  // or when its first block is this old
+  unsigned queue_depth = 128;
+  uint32_t slots = 0;  // blocks that may be in flight: slot numbers are below this
+  uint32_t interface_index = 0;
+  std::string interface_name;
+  bool index = true;
+};
+
+// What a writer works with; all of it outlives the writer.
+struct BlockWriterParts {
+  IoEngine& engine;
+  FilePreparer& preparer;
+  SealingThread& sealing;
+  IndexBuilder& builder;
+  Arena& arena;
+};
+
+class BlockWriter {
+ public:
+  struct Block {
+    // The whole memory of the block, of which used_bytes of the kernel header count. The private header and the bytes
+    // between used_bytes and the next multiple of kDiskAlignment are overwritten.
+    std::span<uint8_t> memory;
+    uint32_t slot = 0;         // names the block until its completion
+    uint32_t flags = 0;        // BlockFlags
+    uint64_t drops_total = 0;  // of this thread until now
+  };
+
+  BlockWriter(BlockWriterOptions options, BlockWriterParts parts);
+
+  // Starts writing. False, and nothing is done, if no file is ready or too many writes are in flight. The memory is
+  // in use until Reap() names the slot. `now_ns` is monotonic, here and below.
+  bool Write(const Block& block, int64_t now_ns);
+
+  // Moves the slots of finished writes to `out` and returns how many. Call until it returns 0.
+  size_t Reap(std::span<uint32_t> out, int64_t now_ns);
+
+  // Ends a file that is old enough, and hands files whose writes are over to the sealing thread.
+  void Tick(int64_t now_ns);
+
+  // Ends the current file, if any; its writes go on.
+  void CloseFile();
+
+  // Nothing is in flight and no file is open.
+  [[nodiscard]] bool idle() const;
+  // There is a file, or part of one, that Tick() must look after soon.
+  [[nodiscard]] bool handing_over() const { return draining_ > 0; }
+  // When the current file is to be ended for its age; INT64_MAX if there is none.
+  [[nodiscard]] int64_t rotation_ns() const;
+
+ private:
+  // What is known of a block of a file until its file is handed over.
+  struct Record {
+    uint32_t packets;
+    uint32_t disk_bytes;
+    bool written;
+  };
+  enum class FileState : uint8_t { kUnused, kOpen, kDraining };
+  struct File {
+    FileState state = FileState::kUnused;
+    bool damaged = false;  // a write failed: nothing more goes in
+    std::unique_ptr<OutputFile> output;
+    uint64_t id = 0;
+    uint64_t limit = 0;
+    uint64_t end = 0;       // where the next block goes
+    uint64_t good_end = 0;  // end of the blocks whose writes, and all before them, have succeeded
+    uint32_t blocks = 0;
+    uint32_t good_blocks = 0;
+    unsigned in_flight = 0;
+    const SegmentMemory* segment = nullptr;
+    int64_t opened_ns = 0;
+    std::unique_ptr<Record[]> records;  // [kSegmentMaxBlocks]
+  };
+  struct InFlight {
+    File* file = nullptr;
+    uint32_t block = 0;
+  };
+
+  bool EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns);
+  bool OpenNextFile(const Block& block, int64_t now_ns);
+  const SegmentMemory* FreeSegment();
+  void FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary);
+  void Submit(const Block& block, uint64_t disk_bytes, uint32_t packets);
+  void Complete(const WriteCompletion& completion, int64_t now_ns);
+  void AdvanceGoodEnd(File& file);
+  void HandOver(File& file);
+  void CountLostBlocks(const File& file);
+
+  const BlockWriterOptions options_;
+  const BlockWriterParts parts_;
+  CaptureCounters& counters_;
+  std::array<File, kWriterFiles> files_;
+  File* current_ = nullptr;
+  size_t draining_ = 0;
+  std::vector<InFlight> in_flight_;  // by slot
+  uint64_t drops_written_ = 0;
+  LogLimiter error_log_;
+  LogLimiter wait_log_;
+};
+
+}  // namespace steno

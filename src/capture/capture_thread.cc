@@ -1,0 +1,339 @@
+// One turn of the loop: reap finished writes and return their blocks, take what the kernel has handed over, do what is
+// due, wait. A block that cannot be written now (no file is ready, too many writes are in flight) stays in the ring and is
+// offered again in the next turn: the ring is the buffer, and what it cannot hold the kernel counts as drops.
+//
+// The ring is watched edge-triggered: a level-triggered poll returns at once, again and again, while the block that was
+// retired last is held for its write. Hence every turn takes blocks until there is none.
+#include "capture/capture_thread.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.h"
+#include "capture/counter.h"
+#include "capture/ring_block.h"
+
+namespace steno {
+namespace {
+
+constexpr unsigned kBlocksPerTurn = 64;
+constexpr size_t kReapBatch = 32;
+constexpr int64_t kRetryNs = 20 * kNsPerMs;
+// After the ring was closed: the kernel's timer has cut the last block by then.
+constexpr int64_t kLastBlockNs = (kRetireMs + 50) * kNsPerMs;
+constexpr int64_t kNoFileGraceNs = 1500 * kNsPerMs;
+constexpr int64_t kLastWritesNs = 30 * kNsPerSecond;
+
+void PinToCpu(unsigned thread, int cpu) {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(static_cast<unsigned>(cpu), &cpus);
+  if (const int error = ::pthread_setaffinity_np(::pthread_self(), sizeof cpus, &cpus); error != 0) {
+    STENO_WARN("thread {}: {}", thread, Error::System(fmt::format("pin to CPU {}", cpu), error).message);
+  }
+}
+
+}  // namespace
+
+CaptureThread::CaptureThread(CaptureThreadOptions options, Parts parts)
+    : options_(std::move(options)),
+      ring_(std::move(parts.ring)),
+      gatherer_(std::move(parts.gatherer)),
+      engine_(std::move(parts.engine)),
+      builder_(std::move(parts.builder)),
+      arena_(parts.arena),
+      limit_(parts.limit),
+      on_event_(std::move(parts.on_event)),
+      counters_(parts.arena.counters()),
+      held_(ring_.block_count()) {}
+
+CaptureThread::~CaptureThread() {
+  Stop();
+  Join();
+}
+
+Result<std::unique_ptr<CaptureThread>> CaptureThread::Create(CaptureThreadOptions options, Parts parts) {
+  std::unique_ptr<CaptureThread> thread(new CaptureThread(std::move(options), std::move(parts)));
+  STENO_CHECK_OK(thread->Init());
+  return thread;
+}
+
+Status CaptureThread::Init() {
+  const std::array<iovec, 2> memory{iovec{ring_.memory().data(), ring_.memory().size()},
+                                    iovec{gatherer_.memory().data(), gatherer_.memory().size()}};
+  engine_->RegisterMemory(memory);
+  SetTo(counters_.ring_blocks_total, ring_.block_count());
+  stop_fd_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!stop_fd_.valid()) return Fail(Error::System("eventfd"));
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.valid()) return Fail(Error::System("epoll_create1"));
+  STENO_CHECK_OK(Watch(ring_.fd()));
+  STENO_CHECK_OK(Watch(engine_->event_fd()));
+  return Watch(stop_fd_.get());
+}
+
+Status CaptureThread::Watch(int fd) {
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.fd = fd}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
+  return Fail(Error::System("epoll_ctl"));
+}
+
+Status CaptureThread::Start(FilePreparer& preparer, SealingThread& sealing) {
+  BlockWriterOptions writer = options_.writer;
+  writer.slots = ring_.block_count() + kGatherBuffers;
+  writer.interface_index = static_cast<uint32_t>(ring_.interface_index());
+  writer_.emplace(std::move(writer), BlockWriterParts{*engine_, preparer, sealing, builder_, arena_});
+  STENO_CHECK_OK(ring_.OpenGate());
+  SetTo(counters_.started_ns, static_cast<uint64_t>(WallNs()));
+  thread_ = std::thread([this] { Run(); });
+  return {};
+}
+
+void CaptureThread::Stop() {
+  const uint64_t one = 1;
+  if (stop_fd_.valid()) static_cast<void>(!::write(stop_fd_.get(), &one, sizeof one));
+}
+
+void CaptureThread::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void CaptureThread::Run() {
+  ::pthread_setname_np(::pthread_self(), fmt::format("capture-{}", options_.writer.thread).c_str());
+  if (options_.cpu >= 0) PinToCpu(options_.writer.thread, options_.cpu);
+  while (true) {
+    const bool more = Turn();
+    if (Finished()) break;
+    Wait(more);
+  }
+  writer_.reset();
+  engine_.reset();  // belongs to this thread; waits for its last writes
+  ended_.store(true, std::memory_order_release);
+  on_event_();
+}
+
+// True if blocks are left that could be taken at once.
+bool CaptureThread::Turn() {
+  now_ns_ = MonotonicNs();
+  SetTo(counters_.heartbeat_ns, static_cast<uint64_t>(now_ns_));
+  ReapWrites();
+  const bool more = !flushed_ && TakeBlocks();
+  if (!gatherer_.empty() && now_ns_ - gatherer_.oldest_ns() >= options_.gather_age_ns) blocked_ |= !FlushGathered();
+  writer_->Tick(now_ns_);
+  if (now_ns_ >= second_ns_) EverySecond();
+  SetTo(counters_.ring_blocks_used, held_count_ + (blocked_ || more ? WaitingBlocks() : 0));
+  return more;
+}
+
+void CaptureThread::ReapWrites() {
+  std::array<uint32_t, kReapBatch> slots;
+  while (const size_t count = writer_->Reap(slots, now_ns_)) {
+    for (size_t i = 0; i < count; ++i) {
+      if (slots[i] >= ring_.block_count()) {
+        gatherer_.Release(slots[i] - ring_.block_count());
+      } else {
+        ReleaseBlock(slots[i]);
+      }
+    }
+  }
+}
+
+void CaptureThread::ReleaseBlock(uint32_t block) {
+  held_[block] = 0;
+  --held_count_;
+  ring_.ReturnToKernel(block);
+}
+
+// True if there may be more.
+bool CaptureThread::TakeBlocks() {
+  blocked_ = false;
+  for (unsigned i = 0; i < kBlocksPerTurn; ++i) {
+    // A block in flight still carries the status of a block handed over.
+    if (held_[next_] != 0 || !ring_.OwnedByUser(next_)) return false;
+    if (!TakeBlock(next_)) {
+      blocked_ = true;
+      return false;
+    }
+    head_taken_ = false;
+    next_ = next_ + 1 == ring_.block_count() ? 0 : next_ + 1;
+  }
+  return true;
+}
+
+// False if the block must wait.
+bool CaptureThread::TakeBlock(uint32_t block) {
+  if (!head_taken_ && !TakeHead(block)) {
+    ring_.ReturnToKernel(block);
+    return true;
+  }
+  const uint32_t used_bytes = ReadKernelHeader(ring_.Block(block)).used_bytes;
+  const auto used = ring_.Block(block).first(used_bytes);
+  if (used_bytes < kGatherBelowBytes && gatherer_.Add(used, now_ns_)) {
+    ring_.ReturnToKernel(block);
+    return true;
+  }
+  // What was gathered is older and goes first.
+  if (!FlushGathered()) return false;
+  if (used_bytes < kGatherBelowBytes && gatherer_.Add(used, now_ns_)) {
+    ring_.ReturnToKernel(block);
+    return true;
+  }
+  return WriteRingBlock(block);
+}
+
+// What is done once per block, however often it has to wait. False if nothing of it is to be recorded.
+bool CaptureThread::TakeHead(uint32_t block) {
+  const auto memory = ring_.Block(block);
+  const KernelBlockHeader header = ReadKernelHeader(memory);
+  if (ring_.Losing(block)) ReadStatistics();
+  AddTo(counters_.blocks);
+  SetTo(counters_.last_packet_ns, uint64_t{header.last_sec} * kNsPerSecond + header.last_nsec);
+  if (options_.stats_blocks > 0) LogBlockFill(header.used_bytes);
+  const uint32_t admitted = limit_.Admit(header.packet_count);
+  if (admitted < header.packet_count && admitted > 0) TruncateBlock(memory, admitted);
+  if (limit_.reached()) on_event_();
+  head_taken_ = true;
+  return admitted > 0;
+}
+
+bool CaptureThread::FlushGathered() {
+  if (gatherer_.empty()) return true;
+  const BlockWriter::Block block{.memory = gatherer_.Filled(),
+                                 .slot = ring_.block_count() + gatherer_.filled_buffer(),
+                                 .flags = kBlockGathered,
+                                 .drops_total = ValueOf(counters_.ring_drops)};
+  if (!writer_->Write(block, now_ns_)) return false;
+  gatherer_.Detach();
+  return true;
+}
+
+bool CaptureThread::WriteRingBlock(uint32_t block) {
+  const BlockWriter::Block ring_block{
+      .memory = ring_.Block(block), .slot = block, .flags = 0, .drops_total = ValueOf(counters_.ring_drops)};
+  if (!writer_->Write(ring_block, now_ns_)) return false;
+  held_[block] = 1;
+  ++held_count_;
+  return true;
+}
+
+void CaptureThread::ReadStatistics() {
+  const auto statistics = ring_.ReadStatistics();
+  if (!statistics) {
+    if (statistics_log_.Allow(now_ns_)) STENO_WARN("thread {}: {}", options_.writer.thread, statistics.error().message);
+    return;
+  }
+  AddTo(counters_.ring_drops, statistics->drops);
+  AddTo(counters_.ring_freezes, statistics->freezes);
+}
+
+void CaptureThread::EverySecond() {
+  second_ns_ = now_ns_ + kNsPerSecond;
+  ReadStatistics();
+  CheckInterface();
+}
+
+void CaptureThread::CheckInterface() {
+  if (!ring_.InterfaceGone()) return;
+  if (interface_log_.Allow(now_ns_)) {
+    STENO_WARN("thread {}: interface {} is gone; waiting for it", options_.writer.thread, options_.writer.interface_name);
+  }
+  const Status bound = ring_.Rebind();
+  if (bound) {
+    STENO_INFO("thread {}: interface {} is back", options_.writer.thread, options_.writer.interface_name);
+    return;
+  }
+  // A member of a fanout group cannot be bound again: end cleanly, to be started again.
+  if (bound.error().code == ErrorCode::kNotFound || stop_ns_ != 0) return;
+  outcome_ = bound;
+  BeginStop();
+}
+
+void CaptureThread::LogBlockFill(uint32_t used_bytes) {
+  fill_bytes_ += used_bytes;
+  if (++fill_blocks_ < options_.stats_blocks) return;
+  STENO_DEBUG("thread {}: the last {} blocks were {} % full", options_.writer.thread, fill_blocks_,
+              100 * fill_bytes_ / (fill_blocks_ * ring_.block_bytes()));
+  fill_blocks_ = fill_bytes_ = 0;
+}
+
+void CaptureThread::BeginStop() {
+  if (stop_ns_ != 0) return;
+  stop_ns_ = now_ns_;
+  if (const Status closed = ring_.CloseGate(); !closed) {
+    STENO_WARN("thread {}: {}", options_.writer.thread, closed.error().message);
+  }
+}
+
+bool CaptureThread::Finished() {
+  if (stop_ns_ == 0) return false;
+  if (!flushed_) {
+    const bool ring_empty = held_[next_] != 0 || !ring_.OwnedByUser(next_);
+    const bool over = now_ns_ >= stop_ns_ + kLastBlockNs && ring_empty;
+    if (over && FlushGathered()) {
+      flushed_ = true;
+    } else if (now_ns_ >= stop_ns_ + kNoFileGraceNs && blocked_ && engine_->in_flight() == 0) {
+      GiveUpRing();
+      flushed_ = true;
+    }
+    if (flushed_) writer_->CloseFile();
+  }
+  if (!flushed_ || writer_->idle()) return flushed_;
+  if (now_ns_ < stop_ns_ + kLastWritesNs) return false;
+  STENO_ERROR("thread {}: {} writes did not end; their file stays hidden", options_.writer.thread, engine_->in_flight());
+  return true;
+}
+
+// There is no place for what is left in memory.
+void CaptureThread::GiveUpRing() {
+  uint64_t packets = gatherer_.empty() ? 0 : ReadKernelHeader(gatherer_.Filled()).packet_count;
+  for (; held_[next_] == 0 && ring_.OwnedByUser(next_); next_ = (next_ + 1) % ring_.block_count()) {
+    packets += ReadKernelHeader(ring_.Block(next_)).packet_count;
+    ring_.ReturnToKernel(next_);
+  }
+  AddTo(counters_.write_error_drops, packets);
+  STENO_ERROR("thread {}: no file could be made for the last {} packets; they are lost", options_.writer.thread, packets);
+}
+
+uint32_t CaptureThread::WaitingBlocks() const {
+  // From next_ on: blocks that wait, then blocks that the kernel has, then blocks in flight.
+  uint32_t waiting = 0;
+  uint32_t beyond = ring_.block_count() + 1;
+  while (beyond - waiting > 1) {
+    const uint32_t middle = waiting + (beyond - waiting) / 2;
+    const uint32_t block = (next_ + middle - 1) % ring_.block_count();
+    (held_[block] == 0 && ring_.OwnedByUser(block) ? waiting : beyond) = middle;
+  }
+  return waiting;
+}
+
+int CaptureThread::TimeoutMs() const {
+  int64_t due = std::min(second_ns_, writer_->rotation_ns());
+  if (!gatherer_.empty() && !blocked_) due = std::min(due, gatherer_.oldest_ns() + options_.gather_age_ns);
+  if (blocked_ || writer_->handing_over() || stop_ns_ != 0) due = std::min(due, now_ns_ + kRetryNs);
+  // Rounded up: waking just before the time would cost a second turn.
+  return static_cast<int>(std::clamp<int64_t>((due - now_ns_ + kNsPerMs - 1) / kNsPerMs, 0, 1000));
+}
+
+void CaptureThread::Wait(bool more) {
+  std::array<epoll_event, 3> events;
+  const int count =
+      ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), more ? 0 : TimeoutMs());
+  AddTo(counters_.wakeups);
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<size_t>(i)];
+    if (event.data.fd == stop_fd_.get()) {
+      now_ns_ = MonotonicNs();
+      BeginStop();
+    } else if (event.data.fd == ring_.fd() && (event.events & EPOLLERR) != 0) {
+      CheckInterface();
+    }
+  }
+}
+
+}  // namespace steno

@@ -1,0 +1,119 @@
+// CaptureThread: takes blocks from one ring and has them written. The loop that must never wait for anything but packets.
+//
+// Everything that can fail or needs privileges is handed in ready-made; Start() then only runs the loop on a thread of
+// its own. Stop() lets what has arrived reach the disk: the ring is closed, its last block retires, files are
+// completed. On the steady path: one clock reading per turn, no allocation, no lock.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "capture/block_gatherer.h"
+#include "capture/block_writer.h"
+#include "capture/log_limiter.h"
+#include "capture/packet_limit.h"
+#include "capture/tpacket_ring.h"
+
+namespace steno {
+
+struct CaptureThreadOptions {
+  BlockWriterOptions writer;  // slots is filled in
+  int64_t gather_age_ns = kNsPerSecond;
+  uint64_t stats_blocks = 0;  // debug lines about the fill of blocks; 0: none
+  int cpu = -1;               // pinned to; -1: anywhere
+};
+
+class CaptureThread {
+ public:
+  // The ring is closed until Start(). `on_event` is called on the thread when it needs the recorder's attention: the packet
+  // limit was reached, or it ended.
+  struct Parts {
+    TPacketRing ring;
+    BlockGatherer gatherer;
+    std::unique_ptr<IoEngine> engine;
+    IndexBuilder builder;
+    Arena& arena;
+    PacketLimit& limit;
+    std::function<void()> on_event;
+  };
+
+  static Result<std::unique_ptr<CaptureThread>> Create(CaptureThreadOptions options, Parts parts);
+  ~CaptureThread();  // stops and waits
+  CaptureThread(const CaptureThread&) = delete;
+  CaptureThread& operator=(const CaptureThread&) = delete;
+
+  // Opens the ring and runs. `preparer` and `sealing` must outlive the thread. Once.
+  Status Start(FilePreparer& preparer, SealingThread& sealing);
+
+  void Stop();  // returns at once; from any thread
+  void Join();
+  [[nodiscard]] bool ended() const { return ended_.load(std::memory_order_acquire); }
+  // Why the thread ended by itself; ok if it was asked to. REQUIRES: joined.
+  [[nodiscard]] const Status& outcome() const { return outcome_; }
+
+ private:
+  CaptureThread(CaptureThreadOptions options, Parts parts);
+  Status Init();
+  Status Watch(int fd);
+
+  void Run();
+  bool Turn();
+  void ReapWrites();
+  bool TakeBlocks();
+  bool TakeBlock(uint32_t block);
+  bool TakeHead(uint32_t block);
+  bool FlushGathered();
+  bool WriteRingBlock(uint32_t block);
+  void ReleaseBlock(uint32_t block);
+  void ReadStatistics();
+  void EverySecond();
+  void CheckInterface();
+  void LogBlockFill(uint32_t used_bytes);
+  void BeginStop();
+  [[nodiscard]] bool Finished();
+  void GiveUpRing();
+  void Wait(bool more);
+  [[nodiscard]] int TimeoutMs() const;
+  [[nodiscard]] uint32_t WaitingBlocks() const;
+
+  const CaptureThreadOptions options_;
+  TPacketRing ring_;
+  BlockGatherer gatherer_;
+  std::unique_ptr<IoEngine> engine_;
+  IndexBuilder builder_;
+  Arena& arena_;
+  PacketLimit& limit_;
+  const std::function<void()> on_event_;
+  CaptureCounters& counters_;
+  std::optional<BlockWriter> writer_;
+  UniqueFd epoll_;
+  UniqueFd stop_fd_;
+
+  std::vector<uint8_t> held_;  // by ring block: taken and not yet returned
+  uint32_t held_count_ = 0;
+  uint32_t next_ = 0;          // the block that the kernel hands over next
+  bool head_taken_ = false;    // TakeHead() has seen block next_; it was then refused
+  bool blocked_ = false;       // block next_ waits for a file or for the engine
+  int64_t now_ns_ = 0;
+  int64_t second_ns_ = 0;      // when EverySecond() is due
+  int64_t stop_ns_ = 0;        // when BeginStop() was called; 0: running
+  bool flushed_ = false;       // stopping: the ring is empty, the last file is closed
+  uint64_t fill_blocks_ = 0;
+  uint64_t fill_bytes_ = 0;
+  LogLimiter statistics_log_;
+  LogLimiter interface_log_;
+
+  std::atomic<bool> ended_{false};
+  Status outcome_;
+  std::thread thread_;
+};
+
+}  // namespace steno

@@ -1,0 +1,303 @@
+#include "capture/recorder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "base/log.h"
+#include "capture/counter.h"
+#include "capture/sandbox.h"
+#include "capture/stats_line.h"
+
+namespace steno {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+constexpr uint64_t kDefaultFileMiB = 4096;
+constexpr uint64_t kSmallestDefaultFileMiB = 8;
+constexpr uint64_t kFilesPerFileSystem = 16;  // at least so many files of the default size fit
+
+Status CheckDirectory(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    return Fail(Error::System(fmt::format("{}: expected a directory (--dir holds PKT<n> and IDX<n> for each thread)", path)));
+  }
+  if (!S_ISDIR(status.st_mode)) return Fail(Error::Invalid(fmt::format("{}: is not a directory", path)));
+  return {};
+}
+
+Status CheckWritable(const std::string& path) {
+  if (::faccessat(AT_FDCWD, path.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return {};
+  const int error = errno;
+  return Fail(Error::System(
+      fmt::format("{}: user {}, group {} cannot write here", path, ::geteuid(), ::getegid()), error));
+}
+
+// What a recorder that is gone has left in an arena that was made for it by the parent.
+void TakeOver(Arena& arena) {
+  for (unsigned index = 0; index < kArenaSegments; ++index) {
+    arena.segment(index).header->state.store(static_cast<uint32_t>(SegmentState::kFree), std::memory_order_release);
+  }
+  CaptureCounters& counters = arena.counters();
+  for (Counter* counter :
+       {&counters.packets, &counters.bytes, &counters.stored_packets, &counters.stored_bytes, &counters.ring_drops,
+        &counters.ring_freezes, &counters.write_error_drops, &counters.filtered_outgoing, &counters.blocks,
+        &counters.disk_blocks, &counters.wakeups, &counters.files, &counters.index_full, &counters.unindexed_blocks,
+        &counters.flows, &counters.write_errors, &counters.prepare_failures, &counters.seal_failures,
+        &counters.write_latency_max_ns, &counters.ring_blocks_used, &counters.ring_blocks_total, &counters.heartbeat_ns,
+        &counters.started_ns, &counters.last_packet_ns}) {
+    SetTo(*counter, 0);
+  }
+  arena.header().pid.store(static_cast<uint32_t>(::getpid()), std::memory_order_release);
+}
+
+void Notify(int event_fd) {
+  const uint64_t one = 1;
+  static_cast<void>(!::write(event_fd, &one, sizeof one));
+}
+
+}  // namespace
+
+Recorder::Recorder(const CaptureOptions& options) : options_(options), limit_(options.packet_limit) {}
+
+Recorder::~Recorder() {
+  if (const Status stopped = StopThreads(); !stopped) STENO_ERROR("{}", stopped.error().message);
+}
+
+std::string Recorder::PacketDirectory(unsigned thread) const { return fmt::format("{}/PKT{}", options_.directory, thread); }
+std::string Recorder::IndexDirectory(unsigned thread) const { return fmt::format("{}/IDX{}", options_.directory, thread); }
+
+Result<std::unique_ptr<Recorder>> Recorder::Start(const CaptureOptions& options) {
+  std::unique_ptr<Recorder> recorder(new Recorder(options));
+  STENO_TRY(const Identity identity, ResolveIdentity(options.user, options.group));
+  for (unsigned thread = 0; thread < options.threads; ++thread) {
+    STENO_CHECK_OK(CheckDirectory(recorder->PacketDirectory(thread)));
+    if (options.index) STENO_CHECK_OK(CheckDirectory(recorder->IndexDirectory(thread)));
+  }
+  recorder->event_fd_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!recorder->event_fd_.valid()) return Fail(Error::System("eventfd"));
+  STENO_CHECK_OK(recorder->OpenArenas());
+  STENO_CHECK_OK(recorder->OpenThreads());
+  STENO_CHECK_OK(DropPrivileges(identity));
+  STENO_CHECK_OK(recorder->CheckDirectories());
+  STENO_CHECK_OK(InstallSystemCallFilter(options.seccomp));
+  STENO_CHECK_OK(recorder->StartThreads());
+  return recorder;
+}
+
+Status Recorder::CheckDirectories() const {
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    STENO_CHECK_OK(CheckWritable(PacketDirectory(thread)));
+    if (options_.index) STENO_CHECK_OK(CheckWritable(IndexDirectory(thread)));
+  }
+  return {};
+}
+
+Status Recorder::OpenArenas() {
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    auto arena = options_.arena_fds.empty() ? Arena::Create(thread) : Arena::Attach(options_.arena_fds[thread], true);
+    if (!arena) return Fail(std::move(arena).error().With(fmt::format("thread {}", thread)));
+    TakeOver(*arena);
+    arenas_.push_back(std::move(*arena));
+  }
+  return {};
+}
+
+Result<std::vector<TPacketRing>> Recorder::OpenRings() {
+  STENO_TRY(FilterProgram filter, ParseFilterHex(options_.filter_hex));
+  const RingOptions ring_options{.interface_name = options_.interface_name,
+                                 .block_bytes = options_.block_kb * 1024,
+                                 .block_count = options_.blocks_per_thread(),
+                                 .promiscuous = options_.promiscuous,
+                                 .filter = RestrictDirection(std::move(filter), options_.direction)};
+  FanoutOptions fanout{.type = options_.fanout_type, .id = options_.fanout_id};
+  std::vector<TPacketRing> rings;
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    STENO_TRY(TPacketRing ring, TPacketRing::Open(ring_options));
+    if (options_.threads > 1 || options_.fanout_id != 0) {
+      STENO_TRY(fanout.id, ring.JoinFanout(fanout));
+      STENO_INFO("thread {}: fanout group {}, type {:#x}", thread, fanout.id, fanout.type);
+    }
+    STENO_INFO("thread {}: interface {}, ring of {} blocks of {} KiB", thread, options_.interface_name,
+               ring.block_count(), ring.block_bytes() / 1024);
+    rings.push_back(std::move(ring));
+  }
+  return rings;
+}
+
+Status Recorder::OpenThreads() {
+  STENO_TRY(std::vector<TPacketRing> rings, OpenRings());
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    STENO_TRY(const uint64_t file_bytes, FileBytes(PacketDirectory(thread)));
+    file_bytes_.push_back(file_bytes);
+    STENO_TRY(auto capture, OpenThread(thread, std::move(rings[thread])));
+    threads_.push_back(std::move(capture));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread, TPacketRing ring) {
+  STENO_TRY(IoEngineChoice choice, MakeIoEngine({.kind = options_.io_engine, .queue_depth = options_.write_queue}));
+  STENO_TRY(BlockGatherer gatherer, BlockGatherer::Create());
+  STENO_TRY(IndexBuilder builder, IndexBuilder::Create());
+  const uint64_t file_bytes = file_bytes_[thread];
+  STENO_INFO("thread {}: writing with {} ({}), files of {} MiB", thread, choice.engine->name(), choice.reason,
+             file_bytes / kMiB);
+  CaptureThreadOptions capture{
+      .writer = {.thread = thread,
+                 .threads = options_.threads,
+                 .file_bytes = file_bytes,
+                 .extend = options_.preallocate_mb.value_or(0) > 0 && *options_.preallocate_mb * kMiB < file_bytes,
+                 .file_age_ns = options_.file_age_sec * kNsPerSecond,
+                 .queue_depth = options_.write_queue,
+                 .interface_name = options_.interface_name,
+                 .index = options_.index},
+      .gather_age_ns = static_cast<int64_t>(options_.block_age_sec * static_cast<double>(kNsPerSecond)),
+      .stats_blocks = options_.stats_blocks,
+      .cpu = options_.cpus.empty() ? -1 : static_cast<int>(options_.cpus[thread])};
+  const int event_fd = event_fd_.get();
+  return CaptureThread::Create(std::move(capture), {.ring = std::move(ring),
+                                                    .gatherer = std::move(gatherer),
+                                                    .engine = std::move(choice.engine),
+                                                    .builder = std::move(builder),
+                                                    .arena = arenas_[thread],
+                                                    .limit = limit_,
+                                                    .on_event = [event_fd] { Notify(event_fd); }});
+}
+
+Result<uint64_t> Recorder::FileBytes(const std::string& directory) const {
+  uint64_t bytes = options_.file_mb.value_or(kDefaultFileMiB) * kMiB;
+  if (!options_.file_mb) {
+    struct statvfs file_system {};
+    if (::statvfs(directory.c_str(), &file_system) != 0) return Fail(Error::System("statvfs of " + directory));
+    const uint64_t share = uint64_t{file_system.f_blocks} * file_system.f_frsize / kFilesPerFileSystem / kMiB * kMiB;
+    bytes = std::max(std::min(bytes, share), kSmallestDefaultFileMiB * kMiB);
+  }
+  // Whatever the kernel or the gatherer fills must fit.
+  return std::max<uint64_t>({bytes, options_.block_kb * uint64_t{1024}, kGatherBlockBytes});
+}
+
+Status Recorder::StartThreads() {
+  std::vector<PreparerSlotOptions> slots;
+  const uint64_t one_block = std::max<uint64_t>(options_.block_kb * uint64_t{1024}, kGatherBlockBytes);
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    const uint64_t wanted = options_.preallocate_mb.value_or(0) * kMiB;
+    const uint64_t bytes = wanted == 0 ? file_bytes_[thread] : std::clamp(wanted, one_block, file_bytes_[thread]);
+    slots.push_back({.directory = PacketDirectory(thread), .file_bytes = bytes, .minimum_bytes = one_block});
+  }
+  preparer_ = std::make_unique<FilePreparer>(std::move(slots));
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    const SealingOptions sealing{.thread = thread,
+                                 .threads = options_.threads,
+                                 .index_directory = IndexDirectory(thread),
+                                 .nice = options_.index_nice};
+    sealing_.push_back(std::make_unique<SealingThread>(sealing, arenas_[thread].counters()));
+  }
+  started_ns_ = MonotonicNs();
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    STENO_CHECK_OK(threads_[thread]->Start(*preparer_, *sealing_[thread]));
+  }
+  return {};
+}
+
+void Recorder::RequestStop() {
+  stop_requested_.store(true, std::memory_order_relaxed);
+  Notify(event_fd_.get());
+}
+
+Status Recorder::Wait(int signal_fd) {
+  const bool statistics = options_.verbosity > 0 && options_.stats_sec > 0;
+  const int64_t interval_ns = options_.stats_sec * kNsPerSecond;
+  int64_t statistics_ns = started_ns_ + interval_ns;
+  while (true) {
+    const int64_t now = MonotonicNs();
+    if (statistics && now >= statistics_ns) {
+      LogStatistics(now);
+      statistics_ns += interval_ns;
+    }
+    const int64_t left_ms = (statistics_ns - now) / kNsPerMs + 1;
+    const int timeout_ms = statistics ? static_cast<int>(std::clamp<int64_t>(left_ms, 0, 3'600'000)) : -1;
+    if (StopWanted(signal_fd, timeout_ms)) break;
+  }
+  const Status stopped = StopThreads();
+  if (statistics) LogStatistics(MonotonicNs());
+  return stopped;
+}
+
+bool Recorder::StopWanted(int signal_fd, int timeout_ms) {
+  std::array<pollfd, 3> waits{pollfd{signal_fd, POLLIN, 0}, pollfd{options_.parent_fd, POLLIN, 0},
+                              pollfd{event_fd_.get(), POLLIN, 0}};
+  if (::poll(waits.data(), waits.size(), timeout_ms) <= 0) return false;
+  if (waits[0].revents != 0) {
+    STENO_INFO("stopping: asked by a signal");
+    return true;
+  }
+  if (waits[1].revents != 0) {
+    // The parent writes nothing: what is readable is the end of the pipe, unless it does after all.
+    std::array<char, 64> ignored;
+    const ssize_t count = ::read(options_.parent_fd, ignored.data(), ignored.size());
+    if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) {
+      STENO_INFO("stopping: the parent is gone");
+      return true;
+    }
+  }
+  if (waits[2].revents == 0) return false;
+  uint64_t count = 0;
+  static_cast<void>(!::read(event_fd_.get(), &count, sizeof count));
+  const bool ended = std::any_of(threads_.begin(), threads_.end(), [](const auto& thread) { return thread->ended(); });
+  if (ended || stop_requested_.load(std::memory_order_relaxed)) return true;
+  if (!limit_.reached()) return false;
+  STENO_INFO("stopping: {} packets are recorded", options_.packet_limit);
+  return true;
+}
+
+void Recorder::LogStatistics(int64_t now_ns) {
+  for (unsigned thread = 0; thread < options_.threads; ++thread) {
+    CaptureCounters& counters = arenas_[thread].counters();
+    STENO_INFO("{}", FormatStatsLine(thread, {.bytes = ValueOf(counters.stored_bytes),
+                                              .elapsed_ns = now_ns - started_ns_,
+                                              .packets = ValueOf(counters.packets),
+                                              .blocks = ValueOf(counters.blocks),
+                                              .polls = ValueOf(counters.wakeups),
+                                              .drops = ValueOf(counters.ring_drops)}));
+    SetTo(counters.write_latency_max_ns, 0);
+  }
+}
+
+Status Recorder::StopThreads() {
+  for (const auto& thread : threads_) thread->Stop();
+  Status outcome;
+  for (const auto& thread : threads_) {
+    thread->Join();
+    if (outcome && !thread->outcome()) outcome = thread->outcome();
+  }
+  sealing_.clear();  // publishes what is queued
+  threads_.clear();
+  preparer_.reset();
+  return outcome;
+}
+
+Result<UniqueFd> TakeStopSignals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGTERM);
+  if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return Fail(Error::System("sigprocmask"));
+  UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return Fail(Error::System("signalfd"));
+  return fd;
+}
+
+}  // namespace steno

@@ -1,0 +1,25 @@
+// Small operations on a block as the kernel lays it out in a TPACKET_V3 ring. The kernel's layout is trusted: this is its
+// memory, not a file.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "storage/block_format.h"
+
+namespace steno {
+
+inline KernelBlockHeader ReadKernelHeader(std::span<const uint8_t> block) {
+  KernelBlockHeader header{};
+  std::memcpy(&header, block.data(), sizeof header);
+  return header;
+}
+
+// Time of the first packet (the header's own "first" time is that of opening the block), ns since the epoch.
+int64_t FirstPacketNs(std::span<const uint8_t> block);
+
+// Keeps the first `packets` of the block's packets. REQUIRES: 0 < packets <= packet_count.
+void TruncateBlock(std::span<uint8_t> block, uint32_t packets);
+
+}  // namespace steno

@@ -1,6 +1,6 @@
-// Any bytes as a packet file: the walk over blocks and packets stays inside, ends, and finds only what is there.
-// The first byte chooses: odd = block headers get a right checksum first, so that the fuzzer reaches what is behind it.
-// Links: steno_storage
+// Any bytes as a packet file: the walk over blocks and packets stays inside, ends, and finds only what is
+// there. The first byte chooses: odd = block headers get a right checksum first, so that the fuzzer reaches
+// what is behind it. Links: steno_storage
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,7 +27,8 @@ void SealHeaders(std::vector<uint8_t>& bytes) {
 }
 
 // Reads the block as queries do: from its first packet on, and once more from an arbitrary place.
-void ReadBlock(const steno::PacketFile& file, const steno::BlockEntry& block, bool foreign, uint64_t file_bytes) {
+void ReadBlock(const steno::PacketFile& file, const steno::BlockEntry& block, bool foreign,
+               uint64_t file_bytes) {
   STENO_CHECK(block.file_offset + block.used_bytes <= file_bytes);
   std::vector<uint8_t> bytes(block.used_bytes);
   STENO_CHECK(file.Read(bytes, block.file_offset));

@@ -1,5 +1,7 @@
 // Frames: whatever the bytes, decoding stays inside them, the short cut to a flow key agrees with the long
-// way, and the key can be read back and does not depend on direction. Links: steno_packet
+// way, and the key can be read back and does not depend on direction.
+//
+// Links: steno_packet
 //
 // Input: bit 0 of byte 0 says whether a tag was stripped, bytes 1-2 are its TCI; the rest is the frame.
 #include <algorithm>

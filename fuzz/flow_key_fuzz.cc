@@ -1,5 +1,7 @@
 // Flow keys from a file or from shared memory: any bytes are refused or are the one encoding of what they
-// say; and what a term says of a flow holds for a packet of the flow in either direction. Links: steno_packet
+// say; and what a term says of a flow holds for a packet of the flow in either direction.
+//
+// Links: steno_packet
 //
 // Input: byte 0 the key's kind, bytes 1-15 a term (see MakeTerm), the rest the key and what follows it.
 #include <algorithm>

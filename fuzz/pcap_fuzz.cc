@@ -1,5 +1,7 @@
 // pcap and pcapng files: any bytes give packets within the limits, then an end or an error that names the
-// input. Links: steno_pcap
+// input.
+//
+// Links: steno_pcap
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -151,7 +151,7 @@ Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread, TPa
   STENO_TRY(BlockGatherer gatherer, BlockGatherer::Create());
   STENO_TRY(IndexBuilder builder, IndexBuilder::Create());
   const uint64_t file_bytes = file_bytes_[thread];
-  STENO_INFO("thread {}: writing with {} ({}), files of {} MiB", thread, choice.engine->name(), choice.reason,
+  STENO_INFO("thread {}: writing by {}, files of {} MiB", thread, choice.reason,
              file_bytes / kMiB);
   CaptureThreadOptions capture{
       .writer = {.thread = thread,

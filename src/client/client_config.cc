@@ -36,7 +36,7 @@ Status ReadPort(const json& object, const char* key, uint16_t& out) {
   const json* value = Find(object, key);
   if (value == nullptr || value->is_null()) return {};
   if (!value->is_number_integer() || *value < 0 || *value > 65535) {
-    return Fail(Error::Invalid(fmt::format("\"{}\": expected a port 1..65535, got {}", key, value->dump())));
+    return Fail(Error::Invalid(fmt::format("\"{}\": expected a port 0..65535, got {}", key, value->dump())));
   }
   out = value->get<uint16_t>();
   return {};
@@ -85,7 +85,7 @@ Result<std::vector<Endpoint>> Endpoints(const ClientConfig& config) {
     if (!config.host.empty()) endpoints.push_back({HttpsUrl(config.host, config.port), ""});
   }
   if (endpoints.empty()) {
-    return Fail(Error::Invalid("the configuration has neither \"Port\" nor \"UnixSocket\": no server to ask"));
+    return Fail(Error::Invalid("\"Port\" is 0 and \"UnixSocket\" is not set: there is no server to ask"));
   }
   return endpoints;
 }

@@ -2,7 +2,7 @@
 //
 // Plain values. The file is the server's own JSON file ("Host", "Port", "CertPath", "UnixSocket"; // and /* */ comments
 // are allowed); keys that a client does not need are ignored. Like Go's decoder, which defined the format, keys match in
-// any letter case.
+// any letter case; absent ones have the server's defaults.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,10 @@
 namespace steno {
 
 struct ClientConfig {
-  std::string host;
-  uint16_t port = 0;        // 0: the file names none
-  std::string cert_path;    // directory of client_cert.pem, client_key.pem and ca_cert.pem
-  std::string unix_socket;  // empty: the server has none
+  std::string host = "127.0.0.1";                      // empty: the server listens on all addresses
+  uint16_t port = 1234;                                // 0: it does not listen on TCP
+  std::string cert_path = "/etc/stenographer/certs";  // of client_cert.pem, client_key.pem and ca_cert.pem
+  std::string unix_socket;                             // empty: the server has none
 };
 
 // One way to the server, in words and as a URL.

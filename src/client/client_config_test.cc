@@ -43,9 +43,17 @@ TEST(ClientConfig, KeysMatchInAnyCaseAndTheExactOneWins) {
   EXPECT_EQ(config->cert_path, "/c");
 }
 
+TEST(ClientConfig, AbsentKeysHaveTheServersDefaults) {
+  const auto config = ParseClientConfig(R"({"Host": null})", "file");
+  ASSERT_TRUE(config);
+  EXPECT_THAT(Ways(*config), ElementsAre("https://127.0.0.1:1234"));
+  EXPECT_EQ(config->cert_path, "/etc/stenographer/certs");
+  EXPECT_THAT(Ways(*ParseClientConfig(R"({"Host": ""})", "file")), ElementsAre("https://127.0.0.1:1234"));
+}
+
 TEST(ClientConfig, MistakesNameTheFileAndTheKey) {
   const std::vector<std::pair<const char*, const char*>> cases = {
-      {R"({"Port": 65536})", "file: \"Port\": expected a port 1..65535, got 65536"},
+      {R"({"Port": 65536})", "file: \"Port\": expected a port 0..65535, got 65536"},
       {R"({"Port": -1})", "got -1"},
       {R"({"Port": "1234"})", "got \"1234\""},
       {R"({"Port": 12.5})", "got 12.5"},

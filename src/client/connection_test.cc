@@ -77,7 +77,7 @@ struct StringSink : ResultSink {
     text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return text.size() < enough;
   }
-  bool WantsMore() override { return patience-- > 0; }
+  bool WantsMore() override { return text.empty() || patience-- > 0; }
 
   std::string text;
   size_t enough = SIZE_MAX;

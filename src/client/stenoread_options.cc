@@ -14,8 +14,8 @@ Result<uint64_t> ParseCount(std::string_view option, const std::string& text) {
   errno = 0;
   char* end = nullptr;
   const long long value = std::strtoll(text.c_str(), &end, 0);
-  if (text.empty() || *end != '\0' || errno != 0 || value <= 0) {
-    return Fail(Error::Invalid(fmt::format("{}: expected a number above 0, got '{}'", option, text)));
+  if (text.empty() || *end != '\0' || errno != 0 || value < 0) {
+    return Fail(Error::Invalid(fmt::format("{}: expected a whole number, got '{}'", option, text)));
   }
   return static_cast<uint64_t>(value);
 }

@@ -24,9 +24,9 @@ struct StenoreadOptions {
 
   Action action = Action::kQuery;
   std::string config_path = kDefaultConfigPath;
-  std::optional<uint64_t> limit_packets;
+  std::optional<uint64_t> limit_packets;  // 0 means none, to the server as well
   std::optional<uint64_t> limit_bytes;
-  int64_t max_time_seconds = kDefaultMaxTimeSeconds;
+  int64_t max_time_seconds = kDefaultMaxTimeSeconds;  // 0: no limit
   std::string query;
   std::vector<std::string> tcpdump_arguments;
 };

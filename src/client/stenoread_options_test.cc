@@ -62,11 +62,11 @@ TEST(StenoreadOptions, MistakesAreNamed) {
       {{}, "a query is missing"},
       {{"--limit-packets", "5"}, "a query is missing"},
       {{"--limit-packets"}, "--limit-packets: a value must follow"},
-      {{"--limit-packets", "many", "q"}, "--limit-packets: expected a number above 0, got 'many'"},
-      {{"--limit-bytes", "-1", "q"}, "--limit-bytes: expected a number above 0, got '-1'"},
+      {{"--limit-packets", "many", "q"}, "--limit-packets: expected a whole number, got 'many'"},
+      {{"--limit-bytes", "-1", "q"}, "--limit-bytes: expected a whole number, got '-1'"},
       {{"--limit-bytes", "5k", "q"}, "got '5k'"},
       {{"--limit-bytes=", "q"}, "got ''"},
-      {{"--limit-bytes", "99999999999999999999", "q"}, "expected a number"},
+      {{"--limit-bytes", "99999999999999999999", "q"}, "expected a whole number"},
       {{"-n", "q"}, "-n: unknown option (tcpdump's options come after the query"},
   };
   for (const auto& [arguments, message] : cases) {

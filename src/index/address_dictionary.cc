@@ -6,7 +6,7 @@
 
 #include "base/crc32c.h"
 #include "index/bloom.h"
-#include "index/radix_sort.h"
+#include "index/prefix_sort.h"
 
 namespace steno {
 namespace {
@@ -28,7 +28,8 @@ class DictionaryWriter {
  public:
   explicit DictionaryWriter(uint32_t flows) : flows_(flows) {}
 
-  // `first_flows`: how many plain flows have it as their first address. `references`: ascending, without duplicates.
+  // `first_flows`: how many plain flows have it as their first address. `references`: ascending, without
+  // duplicates.
   void Add(const Address& address, uint32_t first_flows, std::span<const uint32_t> references) {
     if (page_.size() + kMaxEntryBytes > kAddressPageBytes || address.family != fence_.family) {
       EndPage();
@@ -131,12 +132,12 @@ void AddV4(const FlowOrder& order, DictionaryWriter& writer) {
     references.push_back(uint64_t{order.v4[flow].b} << 32 | flow);
   }
   references.insert(references.end(), order.general_v4.begin(), order.general_v4.end());
-  // Stable, so flows of one address stay in ascending order.
-  RadixSort(references, 32, [](uint64_t reference) { return reference >> 32; });
+  PrefixSort(references);
   Merge(
       order.v4.size(), [&](size_t i) { return Address::V4(order.v4[i].a); }, references.size(),
       [&](size_t i) {
-        return Reference{Address::V4(static_cast<uint32_t>(references[i] >> 32)), static_cast<uint32_t>(references[i])};
+        return Reference{Address::V4(static_cast<uint32_t>(references[i] >> 32)),
+                         static_cast<uint32_t>(references[i])};
       },
       writer);
 }
@@ -164,8 +165,9 @@ AddressSections BuildAddressSections(const FlowOrder& order) {
   return writer.Finish();
 }
 
-Status CollectHits(const AddressFence& fence, std::span<const uint8_t> page, std::span<const uint8_t> references,
-                   const AddressRange& range, uint32_t flows, AddressHits& hits) {
+Status CollectHits(const AddressFence& fence, std::span<const uint8_t> page,
+                   std::span<const uint8_t> references, const AddressRange& range, uint32_t flows,
+                   AddressHits& hits) {
   ByteReader entries(page);
   BitReader bits(references);
   const Wide first = NumberOf(range.first);
@@ -180,7 +182,8 @@ Status CollectHits(const AddressFence& fence, std::span<const uint8_t> page, std
     if (address > last) break;
     const bool wanted = address >= first;
     if (wanted && run > 0) {
-      hits.first_runs.emplace_back(static_cast<uint32_t>(first_flow), static_cast<uint32_t>(first_flow + run));
+      hits.first_runs.emplace_back(static_cast<uint32_t>(first_flow),
+                                   static_cast<uint32_t>(first_flow + run));
     }
     first_flow += run;
     const unsigned order = ReferenceOrder(flows, count);

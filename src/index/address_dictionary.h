@@ -1,10 +1,11 @@
 // The sorted addresses of a sealed index and, for each, the flows in which it occurs.
 //
-// A page holds addresses of one family in ascending order. Per address, as varints: difference to the previous address of
-// the page (the first one's is 0; its value is in the fence), number of plain flows of which it is the first address
-// (these are contiguous), number of its references. References, in a section of their own, are the other flows in which it
-// occurs, ascending: per address exponential Golomb codes of the differences minus 1 (the first one's: flow id), of order
-// ReferenceOrder(). A page's references start at a byte. Pure functions; any bytes are safe to decode.
+// A page holds addresses of one family in ascending order. Per address, as varints: difference to the
+// previous address of the page (the first one's is 0; its value is in the fence), number of plain flows of
+// which it is the first address (these are contiguous), number of its references. References, in a section of
+// their own, are the other flows in which it occurs, ascending: per address exponential Golomb codes of the
+// differences minus 1 (the first one's: flow id), of order ReferenceOrder(). A page's references start at a
+// byte. Pure functions; any bytes are safe to decode.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,8 @@ struct AddressHits {
 };
 
 // Adds the hits of the addresses of one page that lie in `range` to `hits`. `flows`: of the index.
-Status CollectHits(const AddressFence& fence, std::span<const uint8_t> page, std::span<const uint8_t> references,
-                   const AddressRange& range, uint32_t flows, AddressHits& hits);
+Status CollectHits(const AddressFence& fence, std::span<const uint8_t> page,
+                   std::span<const uint8_t> references, const AddressRange& range, uint32_t flows,
+                   AddressHits& hits);
 
 }  // namespace steno

@@ -15,12 +15,12 @@ constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 uint64_t ArenaBytes() { return sizeof(ArenaHeader) + kArenaSegments * SegmentBytes(); }
 
 Status CheckArena(const ArenaHeader& header) {
-  if (header.magic != kArenaMagic || header.version != kArenaVersion || header.segment_count != kArenaSegments ||
-      header.segment_bytes != SegmentBytes()) {
+  if (header.magic != kArenaMagic || header.version != kArenaVersion ||
+      header.segment_count != kArenaSegments || header.segment_bytes != SegmentBytes()) {
     return Fail(Error::Corrupt(fmt::format(
-        "shared index arena: magic {:#x}, version {}, {} segments of {} bytes; expected {:#x}, {}, {} of {}", header.magic,
-        header.version, header.segment_count, header.segment_bytes, kArenaMagic, kArenaVersion, kArenaSegments,
-        SegmentBytes())));
+        "shared index arena: magic {:#x}, version {}, {} segments of {} bytes; expected {:#x}, {}, {} of {}",
+        header.magic, header.version, header.segment_count, header.segment_bytes, kArenaMagic, kArenaVersion,
+        kArenaSegments, SegmentBytes())));
   }
   return {};
 }
@@ -54,22 +54,23 @@ Result<Arena> Arena::Attach(int fd, bool writable) {
   Arena arena;
   arena.fd_ = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!arena.fd_.valid()) return Fail(Error::System(fmt::format("duplicate arena descriptor {}", fd)));
-  struct stat file {};
+  struct stat file{};
   if (::fstat(arena.fd_.get(), &file) != 0) return Fail(Error::System("fstat of the shared index arena"));
   if (static_cast<uint64_t>(file.st_size) != ArenaBytes()) {
-    return Fail(Error::Corrupt(
-        fmt::format("shared index arena: {} bytes, expected {}", static_cast<int64_t>(file.st_size), ArenaBytes())));
+    return Fail(Error::Corrupt(fmt::format("shared index arena: {} bytes, expected {}",
+                                           static_cast<int64_t>(file.st_size), ArenaBytes())));
   }
   const int seals = ::fcntl(arena.fd_.get(), F_GET_SEALS);
   if (seals < 0 || (seals & kSizeSeals) != kSizeSeals) {
-    return Fail(Error::Corrupt("shared index arena: expected a memory file sealed against shrinking and growing"));
+    return Fail(
+        Error::Corrupt("shared index arena: expected a memory file sealed against shrinking and growing"));
   }
   STENO_TRY(arena.mapping_, Mapping::Shared(arena.fd_.get(), ArenaBytes(), writable));
   arena.header_ = std::launder(reinterpret_cast<ArenaHeader*>(arena.mapping_.data()));
   STENO_CHECK_OK(CheckArena(*arena.header_));
   for (unsigned index = 0; index < kArenaSegments; ++index) {
-    arena.segments_[index] =
-        SegmentMemory::At(arena.mapping_.bytes().subspan(sizeof(ArenaHeader) + index * SegmentBytes(), SegmentBytes()));
+    arena.segments_[index] = SegmentMemory::At(
+        arena.mapping_.bytes().subspan(sizeof(ArenaHeader) + index * SegmentBytes(), SegmentBytes()));
   }
   return arena;
 }

@@ -1,7 +1,9 @@
-// Arena: the memory that stenotype shares with stenographer, one per capture thread: counters and live segments.
+// Arena: the memory that stenotype shares with stenographer, one per capture thread: counters and live
+// segments.
 //
-// stenographer creates it (a sealed memfd) and passes the descriptor to stenotype; the reader treats its content as
-// untrusted and clamps what it reads. Counters are written by their one owner with relaxed stores and only grow.
+// stenographer creates it (a sealed memfd) and passes the descriptor to stenotype; the reader treats its
+// content as untrusted and clamps what it reads. Counters are written by their one owner with relaxed stores
+// and only grow.
 #pragma once
 
 #include <array>
@@ -34,19 +36,19 @@ struct CaptureCounters {
   Counter blocks;             // ring blocks taken
   Counter disk_blocks;        // blocks written
   Counter wakeups;
-  Counter files;              // published
-  Counter index_full;         // files rotated early because a segment was full
-  Counter unindexed_blocks;   // blocks written without index
-  Counter flows;              // inserted
+  Counter files;             // published
+  Counter index_full;        // files rotated early because a segment was full
+  Counter unindexed_blocks;  // blocks written without index
+  Counter flows;             // inserted
   Counter write_errors;
-  Counter prepare_failures;   // the next file could not be made
+  Counter prepare_failures;  // the next file could not be made
   Counter seal_failures;
   Counter write_latency_max_ns;  // since the last statistics line
   Counter ring_blocks_used;      // now: blocks that the kernel has handed over and that are not back
   Counter ring_blocks_total;
-  Counter heartbeat_ns;          // CLOCK_MONOTONIC of the capture thread's latest turn
-  Counter started_ns;            // wall clock
-  Counter last_packet_ns;        // wall clock, of the latest packet
+  Counter heartbeat_ns;    // CLOCK_MONOTONIC of the capture thread's latest turn
+  Counter started_ns;      // wall clock
+  Counter last_packet_ns;  // wall clock, of the latest packet
 };
 
 struct alignas(4096) ArenaHeader {

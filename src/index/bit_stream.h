@@ -1,7 +1,9 @@
-// Bit strings: fixed-width numbers and exponential Golomb codes, lowest bit of the first byte first. Not thread-safe.
+// Bit strings: fixed-width numbers and exponential Golomb codes, lowest bit of the first byte first. Not
+// thread-safe.
 //
-// The exponential Golomb code of order k writes v as x = (v >> k) + 1: as many 0 bits as x has bits after its highest,
-// a 1, those bits of x, then the low k bits of v. Small numbers (below 2^k) take k + 1 bits. Numbers are up to 2^32 - 1.
+// The exponential Golomb code of order k writes v as x = (v >> k) + 1: as many 0 bits as x has bits after its
+// highest, a 1, those bits of x, then the low k bits of v. Small numbers (below 2^k) take k + 1 bits. Numbers
+// are up to 2^32 - 1.
 #pragma once
 
 #include <algorithm>
@@ -60,26 +62,40 @@ class BitReader {
 
   // REQUIRES: bits <= 56.
   uint64_t Get(unsigned bits) {
-    const uint64_t value = Peek() & ((uint64_t{1} << bits) - 1);
+    const uint64_t value = Peek() & Mask(bits);
     at_ += bits;
     return value;
   }
 
   uint32_t GetExpGolomb(unsigned order) {
-    const auto tail = static_cast<unsigned>(std::countr_zero(Peek()));
+    const uint64_t bits = Peek();
+    const auto tail = static_cast<unsigned>(std::countr_zero(bits));
+    if (2 * tail + 1 + order <= kPeekBits) [[likely]] {
+      at_ += 2 * tail + 1 + order;
+      const uint64_t x = (bits >> (tail + 1) & Mask(tail)) | uint64_t{1} << tail;
+      return Join(x, bits >> (2 * tail + 1) & Mask(order), order);
+    }
     if (tail > 32) {
       ok_ = false;
       return 0;
     }
     at_ += tail + 1;
     const uint64_t x = Get(tail) | uint64_t{1} << tail;
-    const uint64_t value = (x - 1) << order | Get(order);
+    return Join(x, Get(order), order);
+  }
+
+ private:
+  static constexpr unsigned kPeekBits = 57;
+
+  static uint64_t Mask(unsigned bits) { return (uint64_t{1} << bits) - 1; }
+
+  uint32_t Join(uint64_t x, uint64_t low, unsigned order) {
+    const uint64_t value = (x - 1) << order | low;
     if (value > UINT32_MAX) ok_ = false;
     return static_cast<uint32_t>(value);
   }
 
- private:
-  // At least 57 bits from the current place on.
+  // At least kPeekBits bits from the current place on.
   [[nodiscard]] uint64_t Peek() const {
     const uint64_t byte = at_ / 8;
     uint64_t bits = 0;

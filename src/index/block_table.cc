@@ -11,7 +11,9 @@ uint64_t PaddedEnd(const BlockEntry& block) {
 
 // The difference as a signed number; wraps instead of overflowing, so that any entry can be encoded.
 uint64_t Difference(uint64_t value, uint64_t from) { return ZigZag(static_cast<int64_t>(value - from)); }
-uint64_t Undo(uint64_t difference, uint64_t from) { return from + static_cast<uint64_t>(UnZigZag(difference)); }
+uint64_t Undo(uint64_t difference, uint64_t from) {
+  return from + static_cast<uint64_t>(UnZigZag(difference));
+}
 
 }  // namespace
 

@@ -1,7 +1,9 @@
-// The block table of a sealed index: BlockEntry records as differences. Pure functions; any bytes are safe to decode.
+// The block table of a sealed index: BlockEntry records as differences. Pure functions; any bytes are safe to
+// decode.
 //
-// Per block, as varints: ZigZag(file_offset - end of the previous block, padded to kDiskAlignment), ZigZag(first_ns -
-// first_ns of the previous block), ZigZag(last_ns - first_ns), packet_count, used_bytes, drops, flags.
+// Per block, as varints: ZigZag(file_offset - end of the previous block, padded to kDiskAlignment),
+// ZigZag(first_ns - first_ns of the previous block), ZigZag(last_ns - first_ns), packet_count, used_bytes,
+// drops, flags.
 #pragma once
 
 #include <cstdint>

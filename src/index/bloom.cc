@@ -15,7 +15,8 @@ uint32_t LaneBit(uint64_t hash, unsigned lane) {
   return 1u << (static_cast<uint32_t>(hash) * kLaneFactors[lane] >> 27);
 }
 
-// A bijection of 64-bit numbers in which every input bit changes every output bit (the finalizer of MurmurHash3).
+// A bijection of 64-bit numbers in which every input bit changes every output bit (the finalizer of
+// MurmurHash3).
 uint64_t Scramble(uint64_t value) {
   value = (value ^ value >> 33) * 0xff51afd7ed558ccd;
   value = (value ^ value >> 33) * 0xc4ceb9fe1a85ec53;

@@ -1,6 +1,6 @@
-// A split-block Bloom filter over addresses: 256-bit blocks of eight 32-bit lanes; an address sets one bit per lane of
-// one block. At 12 bits per address about 1 % of foreign addresses pass. Scheme and lane constants as in the Apache
-// Parquet format ("Parquet Bloom Filter"); the hash is our own. Pure functions.
+// A split-block Bloom filter over addresses: 256-bit blocks of eight 32-bit lanes; an address sets one bit
+// per lane of one block. At 12 bits per address about 1 % of foreign addresses pass. Scheme and lane
+// constants as in the Apache Parquet format ("Parquet Bloom Filter"); the hash is our own. Pure functions.
 #pragma once
 
 #include <cstdint>

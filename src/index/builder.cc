@@ -10,12 +10,12 @@
 namespace steno {
 namespace {
 
-// Packets between the stages of AddBlock(): enough to hide a cache miss on the flow table, few enough for their keys to
-// stay in the first-level cache.
+// Packets between the stages of AddBlock(): enough to hide a cache miss on the flow table, few enough for
+// their keys to stay in the first-level cache.
 constexpr size_t kBatch = 16;
 
-// How far ahead of the walk packet headers are fetched. The walk is a chain of loads (each header holds the distance to
-// the next), which the processor cannot run ahead of.
+// How far ahead of the walk packet headers are fetched. The walk is a chain of loads (each header holds the
+// distance to the next), which the processor cannot run ahead of.
 constexpr size_t kPrefetchBytes = 2048;
 
 constexpr uint32_t kNoGranule = UINT32_MAX;
@@ -109,7 +109,8 @@ void IndexBuilder::Impl::AddBatch(size_t packets) {
   }
 }
 
-BlockSummary IndexBuilder::Impl::AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops) {
+BlockSummary IndexBuilder::Impl::AddBlock(std::span<const uint8_t> block, uint64_t file_offset,
+                                          uint32_t drops) {
   BlockSummary summary;
   KernelBlockHeader header{};
   if (block.size() >= sizeof header) std::memcpy(&header, block.data(), sizeof header);

@@ -28,18 +28,20 @@ class IndexBuilder {
   IndexBuilder& operator=(IndexBuilder&&) noexcept;
   ~IndexBuilder();
 
-  // Starts on a segment that Reset() has just prepared. Null: no index for this file (AddBlock then only summarises).
+  // Starts on a segment that Reset() has just prepared. Null: no index for this file (AddBlock then only
+  // summarises).
   void Begin(const SegmentMemory* segment);
 
-  // Walks the packets of `block` (kernel header first, used_bytes long), which will be written at `file_offset`,
-  // and adds them. The block counts for readers only after Publish(). `drops`: lost before this block.
+  // Walks the packets of `block` (kernel header first, used_bytes long), which will be written at
+  // `file_offset`, and adds them. The block counts for readers only after Publish(). `drops`: lost before
+  // this block.
   BlockSummary AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops);
 
   // Readers may now see the first `blocks` blocks: their writes have completed.
   void Publish(uint32_t blocks);
 
-  // A capacity was reached: rotate now. The rest of that block and blocks added after it are marked unindexed; blocks
-  // beyond kSegmentMaxBlocks are only summarised.
+  // A capacity was reached: rotate now. The rest of that block and blocks added after it are marked
+  // unindexed; blocks beyond kSegmentMaxBlocks are only summarised.
   [[nodiscard]] bool full() const;
   [[nodiscard]] uint32_t flow_count() const;
 

@@ -85,7 +85,8 @@ TEST(IndexBuilderTest, AFloodFillsTheSegmentAndMarksTheRest) {
     before += packets[i];
   }
   // Blocks that are not indexed still have their places, so that granules of them can be read.
-  EXPECT_EQ(snapshot.granule_first_packet.size(), offset / kGranuleBytes + (offset % kGranuleBytes != 0 ? 1 : 0));
+  EXPECT_EQ(snapshot.granule_first_packet.size(),
+            offset / kGranuleBytes + (offset % kGranuleBytes != 0 ? 1 : 0));
 }
 
 TEST(IndexBuilderTest, AFileBeyondItsGranulesIsUnindexed) {
@@ -124,7 +125,8 @@ TEST(IndexBuilderTest, DamagedBlocksAreSafe) {
     while (block.Add(testing::MakeRandomFrame(random).bytes, testing::kTestStartNs)) {
     }
     std::vector<uint8_t> bytes(block.Block().begin(), block.Block().end());
-    for (int i = 0; i < 20; ++i) bytes[random() % (round % 2 == 0 ? 600 : bytes.size())] = static_cast<uint8_t>(random());
+    for (int i = 0; i < 20; ++i)
+      bytes[random() % (round % 2 == 0 ? 600 : bytes.size())] = static_cast<uint8_t>(random());
     bytes.resize(random() % (bytes.size() + 1));
     const BlockSummary summary = segment.builder().AddBlock(bytes, uint64_t(round) << 16, 0);
     EXPECT_LE(summary.packets, block.packets());
@@ -163,7 +165,8 @@ TEST(IndexBuilderTest, ReadersSeeAConsistentPrefixWhileItGrows) {
   uint64_t offset = 0;
   for (uint32_t i = 0; i < kBlocks; ++i) {
     block.Clear();
-    for (uint32_t k = 0; k < kPerBlock; ++k) ASSERT_TRUE(block.Add(NumberedFrame(i * kPerBlock + k), testing::kTestStartNs));
+    for (uint32_t k = 0; k < kPerBlock; ++k)
+      ASSERT_TRUE(block.Add(NumberedFrame(i * kPerBlock + k), testing::kTestStartNs));
     segment.builder().AddBlock(block.Block(), offset, 0);
     offset += AlignUp(block.Block().size(), kDiskAlignment);
     segment.builder().Publish(i + 1);

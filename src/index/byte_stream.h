@@ -1,5 +1,5 @@
-// Appending to and reading from byte strings: fixed-width numbers and LEB128 varints. Sealed index sections are made of
-// these. Not thread-safe.
+// Appending to and reading from byte strings: fixed-width numbers and LEB128 varints. Sealed index sections
+// are made of these. Not thread-safe.
 #pragma once
 
 #include <concepts>
@@ -33,8 +33,8 @@ constexpr uint64_t ZigZag(int64_t value) {
 }
 constexpr int64_t UnZigZag(uint64_t value) { return static_cast<int64_t>(value >> 1 ^ (~(value & 1) + 1)); }
 
-// Reads what the functions above wrote. Never reads outside the bytes: after an attempt to, ok() is false and every
-// further value is 0.
+// Reads what the functions above wrote. Never reads outside the bytes: after an attempt to, ok() is false and
+// every further value is 0.
 class ByteReader {
  public:
   explicit ByteReader(std::span<const uint8_t> bytes) : bytes_(bytes) {}

@@ -8,7 +8,7 @@
 #include "index/bloom.h"
 #include "index/byte_stream.h"
 #include "index/packed_column.h"
-#include "index/radix_sort.h"
+#include "index/prefix_sort.h"
 
 namespace steno {
 namespace {
@@ -29,7 +29,8 @@ TEST(ByteStreamTest, NumbersSurvive) {
   ByteReader reader(bytes);
   for (const uint64_t number : numbers) {
     EXPECT_EQ(reader.Varint<uint64_t>(), number);
-    EXPECT_TRUE(reader.Varint<unsigned __int128>() == (static_cast<unsigned __int128>(number) << 64 | number));
+    EXPECT_TRUE(reader.Varint<unsigned __int128>() ==
+                (static_cast<unsigned __int128>(number) << 64 | number));
     EXPECT_EQ(UnZigZag(reader.Varint<uint64_t>()), static_cast<int64_t>(number));
   }
   EXPECT_TRUE(reader.ok());
@@ -59,7 +60,8 @@ TEST(BitStreamTest, CodesSurvive) {
   };
   std::vector<Item> items = {{UINT32_MAX, 0, 32}, {UINT32_MAX, 31, 32}, {0, 0, 0}};
   for (int i = 0; i < 5000; ++i) {
-    items.push_back({Skewed(random), static_cast<unsigned>(random() % 32), static_cast<unsigned>(random() % 33)});
+    items.push_back(
+        {Skewed(random), static_cast<unsigned>(random() % 32), static_cast<unsigned>(random() % 33)});
   }
   BitWriter writer;
   const auto low_bits = [](const Item& item) { return item.value & ((uint64_t{1} << item.bits) - 1); };
@@ -102,7 +104,8 @@ TEST(PackedColumnTest, ValuesSurvive) {
     const uint32_t base = Skewed(random);
     const unsigned bits = static_cast<unsigned>(random() % 33);
     for (uint32_t& value : values) {
-      value = random() % 50 == 0 ? Skewed(random) : base + static_cast<uint32_t>(random() & ((uint64_t{1} << bits) - 1));
+      value = random() % 50 == 0 ? Skewed(random)
+                                 : base + static_cast<uint32_t>(random() & ((uint64_t{1} << bits) - 1));
     }
     const Bytes bytes = EncodeColumn(values);
     ASSERT_EQ(DecodeAll(bytes, static_cast<uint32_t>(values.size())), values);
@@ -163,23 +166,30 @@ TEST(BloomTest, HoldsItsOwnAndFewOthers) {
   };
   for (const uint64_t hash : hashes) ASSERT_TRUE(may_hold(hash));
   int false_positives = 0;
-  for (uint32_t i = 0; i < 100000; ++i) false_positives += may_hold(BloomHash(Address::V4(0x0b000000 + i))) ? 1 : 0;
+  for (uint32_t i = 0; i < 100000; ++i)
+    false_positives += may_hold(BloomHash(Address::V4(0x0b000000 + i))) ? 1 : 0;
   EXPECT_LT(false_positives, 2000);
   EXPECT_LE(filter.size() * 8, hashes.size() * kBloomBitsPerAddress + 256);
 }
 
-TEST(RadixSortTest, SortsStably) {
+TEST(PrefixSortTest, Sorts) {
   std::mt19937_64 random(7);
-  for (const size_t size : {0u, 1u, 100u, 5000u}) {
-    for (const unsigned bits : {5u, 25u, 64u}) {
+  for (const size_t size : {0u, 1u, 100u, 5000u, 60000u}) {
+    for (int skew = 0; skew < 4; ++skew) {
+      // Spread evenly; over all magnitudes; around a few prefixes; mostly equal.
       std::vector<std::pair<uint64_t, uint32_t>> records(size);
-      for (uint32_t i = 0; i < size; ++i) records[i] = {random() >> random() % 64, i};
-      const uint64_t mask = bits == 64 ? UINT64_MAX : (uint64_t{1} << bits) - 1;
+      for (auto& [key, tie] : records) {
+        const uint64_t number = random();
+        key = skew == 0   ? number
+              : skew == 1 ? number >> number % 64
+              : skew == 2 ? number % 3 << 60 | (number >> 40) % 500
+                          : number % 2;
+        tie = static_cast<uint32_t>(random());
+      }
       auto expected = records;
-      std::stable_sort(expected.begin(), expected.end(),
-                       [&](const auto& left, const auto& right) { return (left.first & mask) < (right.first & mask); });
-      RadixSort(records, bits, [](const auto& record) { return record.first; });
-      EXPECT_EQ(records, expected) << size << " records by " << bits << " bits";
+      std::sort(expected.begin(), expected.end());
+      PrefixSort(records, [](const auto& record) { return record.first; }, std::less<>{});
+      EXPECT_EQ(records, expected) << size << " records, skew " << skew;
     }
   }
 }

@@ -5,14 +5,14 @@
 #include <cstring>
 
 #include "index/packed_column.h"
-#include "index/radix_sort.h"
+#include "index/prefix_sort.h"
 
 namespace steno {
 namespace {
 
-constexpr unsigned kServiceBits = 25;  // has_ports (1), protocol (8), port (16)
 constexpr size_t kKeyWord = 8;
 
+// has_ports (1 bit), protocol (8), port (16).
 uint64_t ServiceOf(const FlowDetails& flow, uint16_t port) {
   return uint64_t{flow.has_ports} << 24 | uint64_t{flow.protocol} << 16 | port;
 }
@@ -73,7 +73,7 @@ ServiceColumns BuildServiceColumns(std::span<const FlowDetails> flows) {
     const uint32_t other = ports[i] == flow.port_a ? flow.port_b : flow.port_a;
     other_ports.push_back(flow.has_ports != 0 ? other : before);
   }
-  RadixSort(services, kServiceBits, [](uint64_t service) { return service >> 32; });
+  PrefixSort(services);
 
   ServiceColumns columns;
   std::vector<uint32_t> codes(flows.size());
@@ -138,7 +138,8 @@ Bytes BuildOpenFlows(const FlowOrder& order) {
 
 Result<std::vector<ServiceEntry>> DecodeServices(std::span<const uint8_t> bytes) {
   std::vector<ServiceEntry> services(bytes.size() / sizeof(ServiceEntry));
-  if (bytes.size() % sizeof(ServiceEntry) != 0) return Fail(Error::Corrupt("service dictionary: broken length"));
+  if (bytes.size() % sizeof(ServiceEntry) != 0)
+    return Fail(Error::Corrupt("service dictionary: broken length"));
   if (!bytes.empty()) std::memcpy(services.data(), bytes.data(), bytes.size());
   return services;
 }

@@ -1,10 +1,10 @@
 // The columns of a sealed index: what its plain flows have beside addresses, and the keys of all other flows.
 //
-// Plain flows: a service is (protocol, the port of the two that more flows of the index have); the dictionary has
-// the most frequent service first, so that codes are small numbers. Which end has which port is not kept: no term needs it.
-// General keys: per key its size (1 byte) and per 8 bytes a mask (bit i: byte i differs from the previous key's byte at
-// that place, or from 0 behind its end) and the bytes that differ; every kGeneralKeyRestart-th key has no previous one.
-// Pure functions; any bytes are safe to decode.
+// Plain flows: a service is (protocol, the port of the two that more flows of the index have); the dictionary
+// has the most frequent service first, so that codes are small numbers. Which end has which port is not kept:
+// no term needs it. General keys: per key its size (1 byte) and per 8 bytes a mask (bit i: byte i differs
+// from the previous key's byte at that place, or from 0 behind its end) and the bytes that differ; every
+// kGeneralKeyRestart-th key has no previous one. Pure functions; any bytes are safe to decode.
 #pragma once
 
 #include <cstdint>

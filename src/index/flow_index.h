@@ -1,8 +1,8 @@
 // FlowIndex: what a query may ask of the index of one packet file, live or sealed.
 //
-// Flows are numbered 0..flow_count()-1. A term selects flows: `must` those of which every packet matches, `may` those
-// of which some packet can match (must is a subset of may). Queries combine these sets and ask for the granules of the
-// surviving flows. Thread-safe for reading.
+// Flows are numbered 0..flow_count()-1. A term selects flows: `must` those of which every packet matches,
+// `may` those of which some packet can match (must is a subset of may). Queries combine these sets and ask
+// for the granules of the surviving flows. Thread-safe for reading.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +54,8 @@ class FlowIndex {
   virtual ~FlowIndex() = default;
 
   [[nodiscard]] virtual uint32_t flow_count() const = 0;
-  // The file's blocks in file order, with real packet times. Blocks marked kBlockUnindexed must be read whole.
+  // The file's blocks in file order, with real packet times. Blocks marked kBlockUnindexed must be read
+  // whole.
   [[nodiscard]] virtual std::span<const BlockEntry> blocks() const = 0;
 
   [[nodiscard]] virtual Result<FlowMatch> Match(const Term& term) const = 0;

@@ -1,9 +1,10 @@
 #include "index/flow_order.h"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 
-#include "index/radix_sort.h"
+#include "index/prefix_sort.h"
 #include "packet/flow_key.h"
 
 namespace steno {
@@ -16,6 +17,14 @@ FlowDetails DetailsOf(const PacketHeaders& headers) {
           .vlan = static_cast<uint16_t>(headers.vlan_count > 0 ? headers.vlans[0] + 1 : 0),
           .protocol = layer.protocol,
           .has_ports = static_cast<uint8_t>(layer.has_ports ? 1 : 0)};
+}
+
+void Reserve(const SegmentSnapshot& segment, FlowOrder& order) {
+  std::array<size_t, 4> of_kind{};
+  for (const FlowRef& ref : segment.flow_refs) ++of_kind[static_cast<size_t>(ref.kind())];
+  order.v4.reserve(of_kind[static_cast<size_t>(FlowKind::kV4)]);
+  order.v6.reserve(of_kind[static_cast<size_t>(FlowKind::kV6)]);
+  order.general.reserve(of_kind[static_cast<size_t>(FlowKind::kGeneral)]);
 }
 
 // Appends a flow whose key, if it is intact, is `key`.
@@ -39,8 +48,8 @@ void AddFlow(FlowOrder& order, uint32_t id, const FlowKey& key) {
   }
   const Layer& layer = headers.layers[0];
   if (key.kind == FlowKind::kV4) {
-    order.v4.push_back({static_cast<uint32_t>(layer.src.low), static_cast<uint32_t>(layer.dst.low),
-                        DetailsOf(headers), id});
+    order.v4.push_back(
+        {static_cast<uint32_t>(layer.src.low), static_cast<uint32_t>(layer.dst.low), DetailsOf(headers), id});
   } else {
     order.v6.push_back({layer.src, layer.dst, DetailsOf(headers), id});
   }
@@ -70,6 +79,7 @@ void ReadGeneralKeys(FlowOrder& order) {
 
 FlowOrder SortFlows(const SegmentSnapshot& segment) {
   FlowOrder order;
+  Reserve(segment, order);
   FlowKey key;
   for (uint32_t id = 0; id < segment.flow_refs.size(); ++id) {
     if (segment.CopyKey(id, key)) {
@@ -78,15 +88,20 @@ FlowOrder SortFlows(const SegmentSnapshot& segment) {
       AddGeneral(order, id, {});
     }
   }
-  RadixSort(order.v4, 64, [](const V4Flow& flow) { return uint64_t{flow.a} << 32 | flow.b; });
+  const auto v4_key = [](const V4Flow& flow) { return uint64_t{flow.a} << 32 | flow.b; };
+  PrefixSort(order.v4, v4_key, [&](const V4Flow& left, const V4Flow& right) {
+    const uint64_t left_key = v4_key(left);
+    const uint64_t right_key = v4_key(right);
+    return left_key != right_key ? left_key < right_key : left.id < right.id;
+  });
   std::ranges::sort(order.v6, {}, [](const V6Flow& flow) {
     return std::tuple(flow.a.high, flow.a.low, flow.b.high, flow.b.low, flow.id);
   });
   std::ranges::sort(order.general, [&order](const GeneralFlow& left, const GeneralFlow& right) {
     const auto left_key = order.KeyOf(left);
     const auto right_key = order.KeyOf(right);
-    const auto keys =
-        std::lexicographical_compare_three_way(left_key.begin(), left_key.end(), right_key.begin(), right_key.end());
+    const auto keys = std::lexicographical_compare_three_way(left_key.begin(), left_key.end(),
+                                                             right_key.begin(), right_key.end());
     return keys != 0 ? keys < 0 : left.id < right.id;
   });
   ReadGeneralKeys(order);

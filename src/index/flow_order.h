@@ -1,7 +1,7 @@
 // FlowOrder: the flows of a segment in the order of the sealed index, with what their columns need.
 //
-// Plain IPv4 flows by (first address, second address), then plain IPv6 flows likewise, then all others by key. Plain
-// data; one thread.
+// Plain IPv4 flows by (first address, second address), then plain IPv6 flows likewise, then all others by
+// key. Plain data; one thread.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +54,8 @@ struct FlowOrder {
   std::vector<V6Flow> v6;
   std::vector<GeneralFlow> general;
   Bytes general_keys;
-  std::vector<uint64_t> general_v4;      // addresses of the general flows: address in the upper half, new number below
+  std::vector<uint64_t>
+      general_v4;  // addresses of the general flows: address in the upper half, new number below
   std::vector<Reference> general_v6;
 
   [[nodiscard]] std::span<const uint8_t> KeyOf(const GeneralFlow& flow) const {

@@ -66,7 +66,8 @@ FlowTable::Slot* FlowTable::Find(const FlowKey& key, uint64_t hash, const uint8_
   return nullptr;
 }
 
-void FlowTable::Occupy(Slot& slot, const FlowKey& key, uint64_t hash, uint32_t flow, uint32_t heap_offset) const {
+void FlowTable::Occupy(Slot& slot, const FlowKey& key, uint64_t hash, uint32_t flow,
+                       uint32_t heap_offset) const {
   const bool inlined = key.kind == FlowKind::kV4;
   slot.key[0] = inlined ? Word(key, 0) : hash;
   slot.key[1] = inlined ? Word(key, 8) : heap_offset;

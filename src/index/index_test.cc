@@ -1,4 +1,5 @@
-// Live and sealed index against the packets that went in: property tests over random traffic and random terms.
+// Live and sealed index against the packets that went in: property tests over random traffic and random
+// terms.
 #include <algorithm>
 #include <cstring>
 

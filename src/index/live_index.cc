@@ -44,7 +44,8 @@ class LiveIndex : public FlowIndex {
     const uint64_t pairs = snapshot_.pairs.size();
     const uint32_t known_flows = std::min(flows.size(), flow_count());
     for (uint32_t granule = 0; granule < starts.size(); ++granule) {
-      const uint64_t end = granule + 1 < starts.size() ? std::min<uint64_t>(starts[granule + 1], pairs) : pairs;
+      const uint64_t end =
+          granule + 1 < starts.size() ? std::min<uint64_t>(starts[granule + 1], pairs) : pairs;
       for (uint64_t pair = starts[granule]; pair < end; ++pair) {
         const uint32_t flow = __atomic_load_n(&snapshot_.pairs[pair], __ATOMIC_RELAXED);
         if (flow < known_flows && flows.Has(flow)) {
@@ -63,7 +64,8 @@ class LiveIndex : public FlowIndex {
 
   [[nodiscard]] Status CheckStillValid() const {
     if (snapshot_.StillValid(segment_)) return {};
-    return Fail(Error{ErrorCode::kCancelled, 0, 0, "live index: its file was completed and sealed meanwhile"});
+    return Fail(
+        Error{ErrorCode::kCancelled, 0, 0, "live index: its file was completed and sealed meanwhile"});
   }
 
  private:

@@ -72,7 +72,8 @@ Result<std::span<const uint32_t>> ColumnDecoder::Next() {
   const auto exceptions = reader_.Le<uint8_t>();
   const auto packed = reader_.Take((size_t{count} * width + 7) / 8);
   const auto places = reader_.Take(exceptions);
-  if (!reader_.ok() || width > kMaxWidth) return Fail(Error::Corrupt("column block: cut off or width over 32"));
+  if (!reader_.ok() || width > kMaxWidth)
+    return Fail(Error::Corrupt("column block: cut off or width over 32"));
   BitReader bits(packed);
   for (uint32_t i = 0; i < count; ++i) values_[i] = minimum + static_cast<uint32_t>(bits.Get(width));
   for (const uint8_t place : places) {

@@ -1,9 +1,10 @@
-// A column of 32-bit numbers, compressed: blocks of 256 values as offsets from their minimum, in just enough bits for
-// most of them ("patched frame of reference"); the few larger ones follow as exceptions.
+// A column of 32-bit numbers, compressed: blocks of 256 values as offsets from their minimum, in just enough
+// bits for most of them ("patched frame of reference"); the few larger ones follow as exceptions.
 //
-// Layout of a block of n <= 256 values: varint minimum; width w (1 byte, 0..32); number of exceptions (1 byte); n offsets
-// of w bits, lowest bit first, filled up to a byte; the exceptions' places (1 byte each); the exceptions' upper parts
-// (offset >> w, varint each). Pure functions and plain values; any bytes are safe to decode.
+// Layout of a block of n <= 256 values: varint minimum; width w (1 byte, 0..32); number of exceptions (1
+// byte); n offsets of w bits, lowest bit first, filled up to a byte; the exceptions' places (1 byte each);
+// the exceptions' upper parts (offset >> w, varint each). Pure functions and plain values; any bytes are safe
+// to decode.
 #pragma once
 
 #include <array>

@@ -7,13 +7,16 @@
 namespace steno {
 namespace {
 
-// Granules by flow of the segment, in compressed rows: those of flow f are granules[starts[f]] .. granules[starts[f+1]].
+// Granules by flow of the segment, in compressed rows: those of flow f are granules[starts[f]] ..
+// granules[starts[f+1]].
 struct Transposed {
   std::vector<uint32_t> starts;
   std::vector<uint32_t> granules;
 
-  [[nodiscard]] std::span<const uint32_t> Of(uint32_t flow) const {
-    return std::span(granules).subspan(starts[flow], starts[flow + 1] - starts[flow]);
+  // Without repetitions, which only a hostile segment has.
+  std::span<const uint32_t> Of(uint32_t flow) {
+    const auto row = std::span(granules).subspan(starts[flow], starts[flow + 1] - starts[flow]);
+    return {row.begin(), std::unique(row.begin(), row.end())};
   }
 };
 
@@ -31,8 +34,9 @@ Transposed Transpose(const SegmentSnapshot& segment) {
   const auto granules = static_cast<uint32_t>(segment.granule_starts.size());
   uint64_t pair = 0;
   for (uint32_t granule = 0; granule < granules; ++granule) {
-    const uint64_t end = granule + 1 < granules ? std::min<uint64_t>(segment.granule_starts[granule + 1], pairs.size())
-                                                : pairs.size();
+    const uint64_t end = granule + 1 < granules
+                             ? std::min<uint64_t>(segment.granule_starts[granule + 1], pairs.size())
+                             : pairs.size();
     for (; pair < end; ++pair) {
       // starts[f + 1] is the place of the next granule of f until all are placed, then where f + 1 begins.
       if (pairs[pair] < flows) result.granules[result.starts[size_t{pairs[pair]} + 1]++] = granule;
@@ -73,12 +77,8 @@ PostingSections BuildPostings(const SegmentSnapshot& segment, const FlowOrder& o
     group.clear();
   };
   uint32_t in_group = 0;
-  std::vector<uint32_t> list;
   order.ForEachId([&](uint32_t id) {
-    const auto row = transposed.Of(id);
-    list.assign(row.begin(), row.end());
-    list.erase(std::unique(list.begin(), list.end()), list.end());
-    EncodeFlow(list, GranuleBits(granules), bits);
+    EncodeFlow(transposed.Of(id), GranuleBits(granules), bits);
     if (++in_group == kFlowsPerPostingGroup) {
       end_group();
       in_group = 0;

@@ -1,9 +1,9 @@
 // Postings of a sealed index: for each flow the granules in which packets of it start.
 //
-// Flows come in groups of kFlowsPerPostingGroup; a group starts at a byte. Per flow: number of granules minus 1
-// (exponential Golomb code of order 0); the first granule, in as many bits as the largest granule number has; the
-// differences of the others minus 1 (exponential Golomb codes, whose order is DeltaOrder() of the difference before).
-// Pure functions; any bytes are safe to decode.
+// Flows come in groups of kFlowsPerPostingGroup; a group starts at a byte. Per flow: number of granules minus
+// 1 (exponential Golomb code of order 0); the first granule, in as many bits as the largest granule number
+// has; the differences of the others minus 1 (exponential Golomb codes, whose order is DeltaOrder() of the
+// difference before). Pure functions; any bytes are safe to decode.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ struct PostingSections {
 
 PostingSections BuildPostings(const SegmentSnapshot& segment, const FlowOrder& order);
 
-// Decodes a group from its start on, up to and with flow `last_flow` (counted in the group). Calls visit(flow, granule).
+// Decodes a group from its start on, up to and with flow `last_flow` (counted in the group). Calls
+// visit(flow, granule).
 template <class Visit>
 Status DecodePostingGroup(std::span<const uint8_t> group, uint32_t last_flow, uint32_t granules, Visit visit);
 
@@ -39,7 +40,8 @@ constexpr unsigned GranuleBits(uint32_t granules) {
 }
 
 template <class Visit>
-Status DecodePostingGroup(std::span<const uint8_t> group, uint32_t last_flow, uint32_t granules, Visit visit) {
+Status DecodePostingGroup(std::span<const uint8_t> group, uint32_t last_flow, uint32_t granules,
+                          Visit visit) {
   BitReader bits(group);
   const unsigned granule_bits = GranuleBits(granules);
   for (uint32_t flow = 0; flow <= last_flow; ++flow) {

@@ -32,12 +32,13 @@ Status AddBlocks(const PacketFile& file, const BlockTable& table, IndexBuilder& 
 
 }  // namespace
 
-Status RebuildIndex(const std::string& packet_path, const std::string& index_directory, const std::string& name) {
+Status RebuildIndex(const std::string& packet_path, const std::string& index_directory,
+                    const std::string& name) {
   STENO_TRY(const PacketFile file, PacketFile::Open(packet_path));
   STENO_TRY(const BlockTable table, file.WalkBlocks());
   if (table.blocks.size() > kSegmentMaxBlocks) {
-    return Fail(Error::Exhausted(fmt::format("rebuild the index of {}: {} blocks, an index holds {}", packet_path,
-                                             table.blocks.size(), kSegmentMaxBlocks)));
+    return Fail(Error::Exhausted(fmt::format("rebuild the index of {}: {} blocks, an index holds {}",
+                                             packet_path, table.blocks.size(), kSegmentMaxBlocks)));
   }
   STENO_TRY(const Mapping memory, Mapping::Anonymous(SegmentBytes()));
   const SegmentMemory segment = SegmentMemory::At(memory.bytes());

@@ -37,17 +37,20 @@ Status SealedFile::ReadFooter() {
   tail_.resize(std::min(size_, kTailBytes));
   STENO_CHECK_OK(ReadFully(fd_.get(), tail_, size_ - tail_.size(), path_));
   std::memcpy(&footer_, tail_.data() + tail_.size() - sizeof footer_, sizeof footer_);
-  if (footer_.magic != kIndexMagic) return Fail(Corrupt("no index footer (magic STNINDX1 expected at its end)"));
+  if (footer_.magic != kIndexMagic)
+    return Fail(Corrupt("no index footer (magic STNINDX1 expected at its end)"));
   if (footer_.version != kIndexVersion) {
-    return Fail(Error::Unsupported(
-        fmt::format("index {}: version {}, this program reads version {}", path_, footer_.version, kIndexVersion)));
+    return Fail(Error::Unsupported(fmt::format("index {}: version {}, this program reads version {}", path_,
+                                               footer_.version, kIndexVersion)));
   }
   const uint64_t table_bytes = footer_.section_count * uint64_t{sizeof(SectionEntry)};
   if (table_bytes > tail_.size() - sizeof footer_) return Fail(Corrupt("impossible number of sections"));
-  const std::span<const uint8_t> table(tail_.data() + tail_.size() - sizeof footer_ - table_bytes, table_bytes);
+  const std::span<const uint8_t> table(tail_.data() + tail_.size() - sizeof footer_ - table_bytes,
+                                       table_bytes);
   IndexFooter unsigned_footer = footer_;
   unsigned_footer.crc = 0;
-  const uint32_t crc = Crc32c({reinterpret_cast<const uint8_t*>(&unsigned_footer), sizeof unsigned_footer}, Crc32c(table));
+  const uint32_t crc =
+      Crc32c({reinterpret_cast<const uint8_t*>(&unsigned_footer), sizeof unsigned_footer}, Crc32c(table));
   if (verify_ && crc != footer_.crc) return Fail(Corrupt("the footer's checksum is wrong"));
   if (verify_ && footer_.index_bytes != size_) {
     return Fail(Corrupt(fmt::format("{} bytes long, {} expected", size_, footer_.index_bytes)));

@@ -36,7 +36,8 @@ class SealedFile {
   [[nodiscard]] Error Corrupt(std::string_view what) const;
 
  private:
-  SealedFile(std::string path, UniqueFd fd, bool verify) : path_(std::move(path)), fd_(std::move(fd)), verify_(verify) {}
+  SealedFile(std::string path, UniqueFd fd, bool verify)
+      : path_(std::move(path)), fd_(std::move(fd)), verify_(verify) {}
   Status ReadFooter();
   Status CheckTable(std::span<const uint8_t> table);
   Status Read(std::span<uint8_t> bytes, uint64_t offset) const;

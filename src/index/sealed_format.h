@@ -1,8 +1,9 @@
-// The sealed index file: constants and layouts shared by its writer and its reader. docs/FORMAT.md is the prose twin.
+// The sealed index file: constants and layouts shared by its writer and its reader. docs/FORMAT.md is the
+// prose twin.
 //
 //   header (64 bytes) | sections, one after another | section table | footer (128 bytes)
-// Readers start at the footer. Integers are little-endian. Every byte that a reader uses is covered by a CRC-32C, but
-// nothing is trusted for that: a checksum only tells accidents.
+// Readers start at the footer. Integers are little-endian. Every byte that a reader uses is covered by a
+// CRC-32C, but nothing is trusted for that: a checksum only tells accidents.
 #pragma once
 
 #include <cstdint>
@@ -23,33 +24,33 @@ struct IndexHeader {
 static_assert(sizeof(IndexHeader) == 64);
 
 enum class SectionId : uint32_t {
-  kServices = 1,       // dictionary of (protocol, service port)
-  kServiceCodes,       // column: place in kServices, per plain flow
-  kOtherPorts,         // column: the other port, per plain flow
-  kVlans,              // column: VLAN id + 1, or 0 without a tag, per plain flow
-  kGeneralKeys,        // keys of the other flows
-  kOpenFlows,          // flows that can match any term, because not all of their headers are in the index
-  kPostings,           // granules per flow
-  kPostingGroups,      // where each group of flows starts in kPostings
-  kReferences,         // per address: flows in which it occurs other than as first address
-  kAddressPages,       // sorted addresses
-  kGranules,           // column: first packet per granule
-  kBlocks,             // the file's blocks
-  kAddressFences,      // first address of each page
-  kBloom,              // filter over the addresses
+  kServices = 1,   // dictionary of (protocol, service port)
+  kServiceCodes,   // column: place in kServices, per plain flow
+  kOtherPorts,     // column: the other port, per plain flow
+  kVlans,          // column: VLAN id + 1, or 0 without a tag, per plain flow
+  kGeneralKeys,    // keys of the other flows
+  kOpenFlows,      // flows that can match any term, because not all of their headers are in the index
+  kPostings,       // granules per flow
+  kPostingGroups,  // where each group of flows starts in kPostings
+  kReferences,     // per address: flows in which it occurs other than as first address
+  kAddressPages,   // sorted addresses
+  kGranules,       // column: first packet per granule
+  kBlocks,         // the file's blocks
+  kAddressFences,  // first address of each page
+  kBloom,          // filter over the addresses
   kCount = kBloom,
 };
 
 struct SectionEntry {
-  uint32_t id;  // SectionId; each at most once, unknown ones are ignored, missing ones are empty
+  uint32_t id;   // SectionId; each at most once, unknown ones are ignored, missing ones are empty
   uint32_t crc;  // of the whole section
   uint64_t offset;
   uint64_t bytes;
 };
 static_assert(sizeof(SectionEntry) == 24);
 
-// Flows are numbered: plain IPv4 flows, by (first address, second address); plain IPv6 flows, likewise; all others, by
-// key. The first address of a flow is the lower one.
+// Flows are numbered: plain IPv4 flows, by (first address, second address); plain IPv6 flows, likewise; all
+// others, by key. The first address of a flow is the lower one.
 struct IndexFooter {
   uint64_t file_id;
   uint64_t file_tag;
@@ -77,9 +78,9 @@ static_assert(sizeof(IndexFooter) == 128);
 struct AddressFence {
   uint64_t address_high;  // the page's first address
   uint64_t address_low;
-  uint32_t family;      // 4 or 6
+  uint32_t family;  // 4 or 6
   uint32_t entries;
-  uint32_t first_flow;  // the first flow whose first address is in this page or a later one
+  uint32_t first_flow;   // the first flow whose first address is in this page or a later one
   uint32_t page_offset;  // in kAddressPages
   uint32_t page_bytes;
   uint32_t page_crc;
@@ -97,7 +98,7 @@ struct PostingGroup {
 static_assert(sizeof(PostingGroup) == 8);
 
 struct ServiceEntry {
-  uint16_t port;      // 0 without ports
+  uint16_t port;  // 0 without ports
   uint8_t protocol;
   uint8_t has_ports;  // 0 or 1
 };

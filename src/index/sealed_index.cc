@@ -89,7 +89,8 @@ Status SealedIndex::DecodeGranules() const {
 Result<std::vector<PostingGroup>> SealedIndex::LoadGroups() const {
   STENO_TRY(const auto bytes, file_->Section(SectionId::kPostingGroups));
   const size_t expected = (uint64_t{flow_count()} + kFlowsPerPostingGroup - 1) / kFlowsPerPostingGroup;
-  if (bytes.size() != expected * sizeof(PostingGroup)) return Fail(file_->Corrupt("posting groups: broken length"));
+  if (bytes.size() != expected * sizeof(PostingGroup))
+    return Fail(file_->Corrupt("posting groups: broken length"));
   std::vector<PostingGroup> groups(expected + 1);
   if (!bytes.empty()) std::memcpy(groups.data(), bytes.data(), bytes.size());
   groups.back().offset = static_cast<uint32_t>(file_->SectionBytes(SectionId::kPostings));
@@ -112,7 +113,8 @@ Status SealedIndex::ReadGroup(std::span<const uint8_t> group, uint32_t number, c
 
 Result<std::vector<uint32_t>> SealedIndex::FindGranules(const FlowSet& flows) const {
   if (flows.size() != flow_count()) {
-    return Fail(Error::Invalid(fmt::format("a set of {} flows for an index of {}", flows.size(), flow_count())));
+    return Fail(
+        Error::Invalid(fmt::format("a set of {} flows for an index of {}", flows.size(), flow_count())));
   }
   STENO_CHECK_OK(LoadGranules());
   std::vector<uint32_t> needed;
@@ -126,7 +128,8 @@ Result<std::vector<uint32_t>> SealedIndex::FindGranules(const FlowSet& flows) co
   for (size_t first = 0; first < needed.size();) {
     const uint32_t begin = groups[needed[first]].offset;
     size_t end = first + 1;
-    while (end < needed.size() && groups[needed[end]].offset - groups[needed[end - 1] + 1].offset <= kMaxGapBytes &&
+    while (end < needed.size() &&
+           groups[needed[end]].offset - groups[needed[end - 1] + 1].offset <= kMaxGapBytes &&
            groups[needed[end] + 1].offset - begin <= kMaxReadBytes) {
       ++end;
     }
@@ -134,7 +137,8 @@ Result<std::vector<uint32_t>> SealedIndex::FindGranules(const FlowSet& flows) co
               file_->ReadPart(SectionId::kPostings, begin, groups[needed[end - 1] + 1].offset - begin));
     for (; first < end; ++first) {
       const PostingGroup& group = groups[needed[first]];
-      const auto bytes = std::span(piece).subspan(group.offset - begin, groups[needed[first] + 1].offset - group.offset);
+      const auto bytes =
+          std::span(piece).subspan(group.offset - begin, groups[needed[first] + 1].offset - group.offset);
       STENO_CHECK_OK(file_->CheckPart(bytes, group.crc, "group of postings"));
       STENO_CHECK_OK(ReadGroup(bytes, needed[first], flows, granules));
     }

@@ -25,8 +25,8 @@ struct IndexSummary {
 
 Result<IndexSummary> ReadIndexSummary(const std::string& path);
 
-// kCorrupt or kUnsupported (another version) if the file is not an index of ours. `verify_checksums` is false only in
-// tests and fuzzing, which want to see what lies behind the checksums.
+// kCorrupt or kUnsupported (another version) if the file is not an index of ours. `verify_checksums` is false
+// only in tests and fuzzing, which want to see what lies behind the checksums.
 Result<std::unique_ptr<FlowIndex>> OpenSealedIndex(const std::string& path, bool verify_checksums = true);
 
 }  // namespace steno

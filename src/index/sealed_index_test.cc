@@ -33,7 +33,8 @@ void WriteAll(const std::string& path, std::string_view bytes) {
   ASSERT_TRUE(WriteFully(fd.get(), {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, 0, path));
 }
 
-// Asks everything there is to ask; true if no answer was an error. Wrong answers are allowed, crashes are not.
+// Asks everything there is to ask; true if no answer was an error. Wrong answers are allowed, crashes are
+// not.
 bool AskEverything(const FlowIndex& index, std::mt19937_64& random) {
   bool good = true;
   for (int i = 0; i < 10; ++i) {
@@ -164,7 +165,8 @@ TEST(RebuildIndexTest, GivesTheIndexThatTheWriterMade) {
   Fill(segment, 8000, 6);
   Fill(segment, 3000, 7);
   const TempDir dir;
-  WriteAll(dir.path() + "/packets", {reinterpret_cast<const char*>(segment.file_bytes().data()), segment.file_bytes().size()});
+  WriteAll(dir.path() + "/packets",
+           {reinterpret_cast<const char*>(segment.file_bytes().data()), segment.file_bytes().size()});
   ASSERT_TRUE(SealSegment(segment.Snapshot(), dir.path(), "sealed"));
   const Status rebuilt = RebuildIndex(dir.path() + "/packets", dir.path(), "rebuilt");
   ASSERT_TRUE(rebuilt) << rebuilt.error().message;

@@ -35,14 +35,28 @@ class Matcher {
  private:
   Status MatchFlows() {
     switch (term_.kind) {
-      case TermKind::kAddress: return MatchAddress();
-      case TermKind::kPort: STENO_CHECK_OK(MatchPorts()); break;
-      case TermKind::kProtocol: STENO_CHECK_OK(MatchProtocols()); break;
-      case TermKind::kVlan: STENO_CHECK_OK(MatchVlans()); break;
-      case TermKind::kLayer: AddPlain((term_.layer_kinds & kLayerBitIpv4) != 0, (term_.layer_kinds & kLayerBitIpv6) != 0); break;
-      case TermKind::kEtherType: AddPlain(InRange(term_, kEtherTypeIpv4), InRange(term_, kEtherTypeIpv6)); break;
-      case TermKind::kMpls: break;
-      case TermKind::kMac: match_.may.AddRange(0, plain_end_); break;
+      case TermKind::kAddress:
+        return MatchAddress();
+      case TermKind::kPort:
+        STENO_CHECK_OK(MatchPorts());
+        break;
+      case TermKind::kProtocol:
+        STENO_CHECK_OK(MatchProtocols());
+        break;
+      case TermKind::kVlan:
+        STENO_CHECK_OK(MatchVlans());
+        break;
+      case TermKind::kLayer:
+        AddPlain((term_.layer_kinds & kLayerBitIpv4) != 0, (term_.layer_kinds & kLayerBitIpv6) != 0);
+        break;
+      case TermKind::kEtherType:
+        AddPlain(InRange(term_, kEtherTypeIpv4), InRange(term_, kEtherTypeIpv6));
+        break;
+      case TermKind::kMpls:
+        break;
+      case TermKind::kMac:
+        match_.may.AddRange(0, plain_end_);
+        break;
     }
     return MatchGeneral(nullptr);
   }
@@ -111,7 +125,8 @@ Status Matcher::MatchProtocols() {
   STENO_TRY(const auto services, DecodeServices(bytes));
   return ForEachService(services.size(), [&](uint32_t first, std::span<const uint32_t> codes) -> Status {
     for (uint32_t i = 0; i < codes.size(); ++i) {
-      if (InRange(term_, services[codes[i]].protocol) && PlainCounts(first + i)) AddRange(first + i, first + i + 1);
+      if (InRange(term_, services[codes[i]].protocol) && PlainCounts(first + i))
+        AddRange(first + i, first + i + 1);
     }
     return {};
   });
@@ -125,7 +140,8 @@ Status Matcher::MatchPorts() {
   std::vector<uint8_t> counts(services.size());
   std::vector<uint8_t> matches(services.size());
   for (size_t i = 0; i < services.size(); ++i) {
-    counts[i] = services[i].has_ports != 0 && (term_.protocol < 0 || services[i].protocol == term_.protocol) ? 1 : 0;
+    counts[i] =
+        services[i].has_ports != 0 && (term_.protocol < 0 || services[i].protocol == term_.protocol) ? 1 : 0;
     matches[i] = counts[i] != 0 && InRange(term_, services[i].port) ? 1 : 0;
   }
   ColumnDecoder ports(port_bytes, plain_end_);
@@ -163,17 +179,20 @@ Result<bool> Matcher::BloomMisses() const {
   const uint32_t block = BloomBlock(hash, blocks);
   const uint32_t page = block / kBloomBlocksPerPage;
   const uint32_t page_blocks = std::min(kBloomBlocksPerPage, blocks - page * kBloomBlocksPerPage);
-  STENO_TRY(const Bytes bytes, file_.ReadPart(SectionId::kBloom, uint64_t{page} * (kPageBytes + sizeof(uint32_t)),
-                                              page_blocks * kBloomBlockBytes + sizeof(uint32_t)));
+  STENO_TRY(const Bytes bytes,
+            file_.ReadPart(SectionId::kBloom, uint64_t{page} * (kPageBytes + sizeof(uint32_t)),
+                           page_blocks * kBloomBlockBytes + sizeof(uint32_t)));
   const auto filter = std::span(bytes).first(page_blocks * kBloomBlockBytes);
-  STENO_CHECK_OK(file_.CheckPart(filter, LoadLe<uint32_t>(bytes.data() + filter.size()), "page of the address filter"));
+  STENO_CHECK_OK(
+      file_.CheckPart(filter, LoadLe<uint32_t>(bytes.data() + filter.size()), "page of the address filter"));
   return !BloomMayHold(filter.subspan(size_t{block % kBloomBlocksPerPage} * kBloomBlockBytes), hash);
 }
 
 Status Matcher::CollectAddressHits(AddressHits& hits) const {
   STENO_TRY(const auto bytes, file_.Section(SectionId::kAddressFences));
   std::vector<AddressFence> fences(bytes.size() / sizeof(AddressFence));
-  if (bytes.size() != fences.size() * sizeof(AddressFence)) return Fail(file_.Corrupt("address fences: broken length"));
+  if (bytes.size() != fences.size() * sizeof(AddressFence))
+    return Fail(file_.Corrupt("address fences: broken length"));
   if (!bytes.empty()) std::memcpy(fences.data(), bytes.data(), bytes.size());
   const auto first_of = [](const AddressFence& fence) {
     return Address{static_cast<uint8_t>(fence.family), fence.address_high, fence.address_low};
@@ -183,7 +202,8 @@ Status Matcher::CollectAddressHits(AddressHits& hits) const {
   if (fence != fences.begin()) --fence;
   for (; fence != fences.end() && first_of(*fence) <= term_.addresses.last; ++fence) {
     if (fence->family != term_.addresses.first.family) continue;
-    STENO_TRY(const Bytes page, file_.ReadPart(SectionId::kAddressPages, fence->page_offset, fence->page_bytes));
+    STENO_TRY(const Bytes page,
+              file_.ReadPart(SectionId::kAddressPages, fence->page_offset, fence->page_bytes));
     STENO_CHECK_OK(file_.CheckPart(page, fence->page_crc, "address page"));
     STENO_TRY(const Bytes references,
               file_.ReadPart(SectionId::kReferences, fence->references_offset, fence->references_bytes));
@@ -212,8 +232,8 @@ Status Matcher::MatchAddress() {
   return MatchGeneral(&elsewhere);
 }
 
-// Evaluates the term on the keys of the general flows: of all, or of those among `candidates` and of those that may
-// match anything.
+// Evaluates the term on the keys of the general flows: of all, or of those among `candidates` and of those
+// that may match anything.
 Status Matcher::MatchGeneral(const FlowSet* candidates) {
   if (plain_end_ == flows_) return {};
   FlowSet wanted(flows_);

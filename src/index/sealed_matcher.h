@@ -1,7 +1,7 @@
 // What a term selects in a sealed index. Internal to SealedIndex. Thread-safe.
 //
-// Plain flows are decided from columns and address lists, all others by parsing their keys: the answer is the same as
-// MatchesFlow() on every flow's key.
+// Plain flows are decided from columns and address lists, all others by parsing their keys: the answer is the
+// same as MatchesFlow() on every flow's key.
 #pragma once
 
 #include "base/result.h"

@@ -27,7 +27,7 @@ Result<UniqueFd> CreateLocked(const std::string& path) {
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
     if (!fd.valid()) return Fail(Error::System("create " + path));
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return Fail(Error::System("lock " + path));
-    struct stat file {};
+    struct stat file{};
     if (::fstat(fd.get(), &file) != 0) return Fail(Error::System("stat " + path));
     // Between open() and flock() a recovery may have removed it: then the name is free again.
     if (file.st_nlink == 0) continue;
@@ -39,8 +39,8 @@ Result<UniqueFd> CreateLocked(const std::string& path) {
 
 }  // namespace
 
-Result<SealedWriter> SealedWriter::Create(const std::string& directory, const std::string& name, uint64_t file_id,
-                                          uint64_t file_tag) {
+Result<SealedWriter> SealedWriter::Create(const std::string& directory, const std::string& name,
+                                          uint64_t file_id, uint64_t file_tag) {
   SealedWriter writer(directory, name);
   STENO_TRY(writer.fd_, CreateLocked(writer.HiddenPath()));
   IndexHeader header{};
@@ -60,8 +60,8 @@ SealedWriter::~SealedWriter() {
 Status SealedWriter::Add(SectionId id, const Bytes& section) {
   if (section.empty()) return {};
   if (section.size() > kMaxSectionBytes) {
-    return Fail(Error::Exhausted(fmt::format("index section {}: {} bytes, at most {}", static_cast<uint32_t>(id),
-                                             section.size(), kMaxSectionBytes)));
+    return Fail(Error::Exhausted(fmt::format("index section {}: {} bytes, at most {}",
+                                             static_cast<uint32_t>(id), section.size(), kMaxSectionBytes)));
   }
   table_.push_back({.id = static_cast<uint32_t>(id),
                     .crc = Crc32c(section),

@@ -29,7 +29,8 @@ class SealedWriter {
   Status Finish(IndexFooter footer);
 
  private:
-  SealedWriter(std::string directory, std::string name) : directory_(std::move(directory)), name_(std::move(name)) {}
+  SealedWriter(std::string directory, std::string name)
+      : directory_(std::move(directory)), name_(std::move(name)) {}
   Status Write(std::span<const uint8_t> bytes);
   Status Flush();
   [[nodiscard]] std::string HiddenPath() const { return directory_ + "/." + name_; }

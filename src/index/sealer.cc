@@ -33,8 +33,8 @@ IndexFooter SummarizeBlocks(const SegmentSnapshot& segment, std::span<const Bloc
   return footer;
 }
 
-// One value per granule: 0 if no packet starts there, else 1 + the first one's offset, in units of 8 bytes where all
-// allow it. The unit's logarithm comes first.
+// One value per granule: 0 if no packet starts there, else 1 + the first one's offset, in units of 8 bytes
+// where all allow it. The unit's logarithm comes first.
 Bytes BuildGranules(std::span<const uint16_t> first_packets) {
   std::vector<uint32_t> values;
   values.reserve(first_packets.size());

@@ -18,7 +18,8 @@ struct Layout {
   uint64_t key_heap = flow_refs + AlignUp(uint64_t{kSegmentMaxFlows} * sizeof(FlowRef), kPageBytes);
   uint64_t pairs = key_heap + AlignUp(kSegmentKeyHeapBytes, kPageBytes);
   uint64_t granule_starts = pairs + AlignUp(uint64_t{kSegmentMaxPairs} * sizeof(uint32_t), kPageBytes);
-  uint64_t granule_first = granule_starts + AlignUp(uint64_t{kSegmentMaxGranules} * sizeof(uint32_t), kPageBytes);
+  uint64_t granule_first =
+      granule_starts + AlignUp(uint64_t{kSegmentMaxGranules} * sizeof(uint32_t), kPageBytes);
   uint64_t blocks = granule_first + AlignUp(uint64_t{kSegmentMaxGranules} * sizeof(uint16_t), kPageBytes);
   uint64_t end = blocks + AlignUp(uint64_t{kSegmentMaxBlocks} * sizeof(LiveBlock), kPageBytes);
 };
@@ -74,7 +75,8 @@ Result<SegmentSnapshot> SegmentSnapshot::Take(const SegmentMemory& segment) {
   if (snapshot.generation % 2 != 0 || state == static_cast<uint32_t>(SegmentState::kFree)) {
     return Fail(Error::NotFound("live index segment: it holds no file now"));
   }
-  const uint32_t blocks = std::min(header.published_blocks.load(std::memory_order_acquire), kSegmentMaxBlocks);
+  const uint32_t blocks =
+      std::min(header.published_blocks.load(std::memory_order_acquire), kSegmentMaxBlocks);
   snapshot.file_id = LoadOnce(header.file_id);
   snapshot.file_tag = LoadOnce(header.file_tag);
   snapshot.hidden_name = {header.hidden_name, ::strnlen(header.hidden_name, sizeof(header.hidden_name))};
@@ -104,9 +106,10 @@ bool SegmentSnapshot::CopyKey(uint32_t flow, FlowKey& out) const {
   const uint64_t at = ref.heap_offset();
   if (at >= key_heap.size()) return false;
   out.kind = ref.kind();
-  const size_t available = std::min<size_t>(key_heap.size() - at, out.kind == FlowKind::kV4   ? kV4FlowKeyBytes
-                                                                   : out.kind == FlowKind::kV6 ? kV6FlowKeyBytes
-                                                                                              : kMaxFlowKeyBytes);
+  const size_t available =
+      std::min<size_t>(key_heap.size() - at, out.kind == FlowKind::kV4   ? kV4FlowKeyBytes
+                                             : out.kind == FlowKind::kV6 ? kV6FlowKeyBytes
+                                                                         : kMaxFlowKeyBytes);
   std::memcpy(out.bytes.data(), key_heap.data() + at, available);
   out.size = static_cast<uint8_t>(FlowKeySize(out.kind, {out.bytes.data(), available}));
   return out.size != 0;

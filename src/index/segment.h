@@ -1,13 +1,15 @@
-// Segment: the flow index of one packet file in memory, while it is built (live), sealed, or read by another process.
+// Segment: the flow index of one packet file in memory, while it is built (live), sealed, or read by another
+// process.
 //
 // One contiguous piece of memory with fixed capacities, in a shared arena or in private memory:
 //   SegmentHeader | flow_refs | key_heap | granule_flows | granule_starts | granule_first_packet | blocks
-// One writer (the capture thread) appends; any number of readers, in this or another process, see a consistent
-// prefix: everything that `published_blocks` covers, counted by that block's LiveBlock. All arrays are append-only
-// until the segment is reset for another file, which `generation` tells.
+// One writer (the capture thread) appends; any number of readers, in this or another process, see a
+// consistent prefix: everything that `published_blocks` covers, counted by that block's LiveBlock. All arrays
+// are append-only until the segment is reset for another file, which `generation` tells.
 //
-// Capacities cap memory: when one is reached the builder says so and the file is rotated early. Numbers: 512 k flows,
-// 24 MiB of keys, 4 M (flow, granule) pairs, 4 GiB of file = at most 46 MiB per segment, touched as used.
+// Capacities cap memory: when one is reached the builder says so and the file is rotated early. Numbers: 512
+// k flows, 24 MiB of keys, 4 M (flow, granule) pairs, 4 GiB of file = at most 46 MiB per segment, touched as
+// used.
 #pragma once
 
 #include <atomic>
@@ -29,8 +31,9 @@ inline constexpr uint32_t kSegmentMaxBlocks = 64 * 1024;
 
 inline constexpr uint16_t kNoPacketInGranule = 0xffff;
 
-// A flow: where its key starts in the heap, in units of 8 bytes, and the key's kind. Keys follow each other without
-// gaps: their sizes are multiples of 8, and the size of a kGeneral key follows from its content (FlowKeySize()).
+// A flow: where its key starts in the heap, in units of 8 bytes, and the key's kind. Keys follow each other
+// without gaps: their sizes are multiples of 8, and the size of a kGeneral key follows from its content
+// (FlowKeySize()).
 struct FlowRef {
   uint32_t packed;  // kind in the upper 2 bits
   static FlowRef Make(FlowKind kind, uint32_t heap_offset) {
@@ -58,13 +61,14 @@ enum class SegmentState : uint32_t {
 };
 
 struct alignas(64) SegmentHeader {
-  std::atomic<uint32_t> state;              // SegmentState
-  std::atomic<uint32_t> generation;         // odd while being reset; +2 per file
-  std::atomic<uint32_t> published_blocks;   // blocks whose write has completed, contiguous from the start
+  std::atomic<uint32_t> state;             // SegmentState
+  std::atomic<uint32_t> generation;        // odd while being reset; +2 per file
+  std::atomic<uint32_t> published_blocks;  // blocks whose write has completed, contiguous from the start
   uint32_t reserved0;
   uint64_t file_id;
   uint64_t file_tag;
-  char hidden_name[40];  // of the packet file in its directory, NUL-terminated; it may have its final name by now
+  char hidden_name[40];  // of the packet file in its directory, NUL-terminated; it may have its final name by
+                         // now
 };
 static_assert(std::atomic<uint32_t>::is_always_lock_free);
 
@@ -74,12 +78,12 @@ uint64_t SegmentBytes();
 // Pointers into a segment's memory. Writable for its builder; readers go through SegmentSnapshot.
 struct SegmentMemory {
   SegmentHeader* header = nullptr;
-  FlowRef* flow_refs = nullptr;             // [kSegmentMaxFlows]
-  uint8_t* key_heap = nullptr;              // [kSegmentKeyHeapBytes]
-  uint32_t* pairs = nullptr;                // [kSegmentMaxPairs] flow ids, grouped by granule in file order
-  uint32_t* granule_starts = nullptr;       // [kSegmentMaxGranules] index in `pairs` where a granule begins
+  FlowRef* flow_refs = nullptr;              // [kSegmentMaxFlows]
+  uint8_t* key_heap = nullptr;               // [kSegmentKeyHeapBytes]
+  uint32_t* pairs = nullptr;                 // [kSegmentMaxPairs] flow ids, grouped by granule in file order
+  uint32_t* granule_starts = nullptr;        // [kSegmentMaxGranules] index in `pairs` where a granule begins
   uint16_t* granule_first_packet = nullptr;  // [kSegmentMaxGranules] or kNoPacketInGranule
-  LiveBlock* blocks = nullptr;              // [kSegmentMaxBlocks]
+  LiveBlock* blocks = nullptr;               // [kSegmentMaxBlocks]
 
   // REQUIRES: memory.size() >= SegmentBytes(), page aligned.
   static SegmentMemory At(std::span<uint8_t> memory);
@@ -88,8 +92,8 @@ struct SegmentMemory {
   void Reset(uint64_t file_id, uint64_t file_tag, std::string_view hidden_name) const;
 };
 
-// A consistent prefix of a segment, as plain read-only spans with checked sizes. What is inside (offsets, flow ids)
-// is still untrusted when it comes from another process.
+// A consistent prefix of a segment, as plain read-only spans with checked sizes. What is inside (offsets,
+// flow ids) is still untrusted when it comes from another process.
 struct SegmentSnapshot {
   uint32_t generation = 0;
   uint64_t file_id = 0;
@@ -107,8 +111,8 @@ struct SegmentSnapshot {
   // True while the spans still show the same file: check after use.
   [[nodiscard]] bool StillValid(const SegmentMemory& segment) const;
 
-  // Copies the key of a flow, so that a writer cannot change it under a parser; false if it does not lie inside the
-  // snapshot. REQUIRES: flow < flow_refs.size().
+  // Copies the key of a flow, so that a writer cannot change it under a parser; false if it does not lie
+  // inside the snapshot. REQUIRES: flow < flow_refs.size().
   [[nodiscard]] bool CopyKey(uint32_t flow, FlowKey& out) const;
 };
 

@@ -93,7 +93,8 @@ TEST(SegmentTest, HostileContentIsHarmless) {
     scramble(segment.pairs, from.pairs.size());
     scramble(segment.granule_starts, from.granule_starts.size());
     if (round % 4 == 0) scramble(segment.blocks, from.blocks.size());
-    segment.header->published_blocks = round % 8 == 0 ? UINT32_MAX : static_cast<uint32_t>(from.blocks.size());
+    segment.header->published_blocks =
+        round % 8 == 0 ? UINT32_MAX : static_cast<uint32_t>(from.blocks.size());
     const auto index = MakeLiveIndex(segment).value();
     const auto match = index->Match(testing::MakeRandomTerm(random));
     ASSERT_TRUE(match);

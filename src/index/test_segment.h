@@ -33,7 +33,8 @@ struct AddedPacket {
 
 class TestSegment {
  public:
-  TestSegment() : memory_(Mapping::Anonymous(SegmentBytes()).value()), builder_(IndexBuilder::Create().value()) {
+  TestSegment()
+      : memory_(Mapping::Anonymous(SegmentBytes()).value()), builder_(IndexBuilder::Create().value()) {
     segment_ = SegmentMemory::At(memory_.bytes());
     Start(1);
   }
@@ -128,10 +129,14 @@ inline RandomFrame MakeWideFrame(std::mt19937_64& random) {
 
 inline Address RandomAddress(std::mt19937_64& random) {
   switch (random() % 4) {
-    case 0: return ParseAddress(PoolV4()[random() % PoolV4().size()]).value();
-    case 1: return ParseAddress(PoolV6()[random() % PoolV6().size()]).value();
-    case 2: return ParseAddress(RandomV4(random)).value();
-    default: return ParseAddress(RandomV6(random)).value();
+    case 0:
+      return ParseAddress(PoolV4()[random() % PoolV4().size()]).value();
+    case 1:
+      return ParseAddress(PoolV6()[random() % PoolV6().size()]).value();
+    case 2:
+      return ParseAddress(RandomV4(random)).value();
+    default:
+      return ParseAddress(RandomV6(random)).value();
   }
 }
 
@@ -143,25 +148,39 @@ inline Term MakeRandomTerm(std::mt19937_64& random) {
   term.layer_kinds = static_cast<uint8_t>(random() % 2 == 0 ? kLayerBitsIp : random() % 8);
   const auto range = [&](uint32_t limit, uint32_t common) {
     term.first = random() % 4 == 0 ? static_cast<uint32_t>(random() % limit) : common;
-    term.last = random() % 2 == 0 ? term.first : static_cast<uint32_t>(std::min<uint64_t>(limit - 1, term.first + random() % limit));
+    term.last = random() % 2 == 0
+                    ? term.first
+                    : static_cast<uint32_t>(std::min<uint64_t>(limit - 1, term.first + random() % limit));
   };
   switch (term.kind) {
     case TermKind::kAddress: {
       const Address address = RandomAddress(random);
       const unsigned bits = address.family == 4 ? 32 : 128;
-      term.addresses = Prefix(address, random() % 2 == 0 ? bits : static_cast<unsigned>(random() % (bits + 1)));
+      term.addresses =
+          Prefix(address, random() % 2 == 0 ? bits : static_cast<unsigned>(random() % (bits + 1)));
       break;
     }
     case TermKind::kPort:
       range(65536, PoolPorts()[random() % PoolPorts().size()]);
       if (random() % 2 == 0) term.protocol = random() % 2 == 0 ? 6 : 17;
       break;
-    case TermKind::kProtocol: range(256, std::vector<uint32_t>{1, 4, 6, 17, 47, 58, 132}[random() % 7]); break;
-    case TermKind::kVlan: range(4096, static_cast<uint32_t>(random() % 4)); break;
-    case TermKind::kMpls: range(1 << 20, 16 + static_cast<uint32_t>(random() % 4)); break;
-    case TermKind::kEtherType: range(65536, std::vector<uint32_t>{0x0800, 0x86dd, 0x0806, 0x8847, 0}[random() % 5]); break;
-    case TermKind::kMac: term.mac = {2, 0, 0, 0, 0, static_cast<uint8_t>(random() % 3)}; break;
-    case TermKind::kLayer: break;
+    case TermKind::kProtocol:
+      range(256, std::vector<uint32_t>{1, 4, 6, 17, 47, 58, 132}[random() % 7]);
+      break;
+    case TermKind::kVlan:
+      range(4096, static_cast<uint32_t>(random() % 4));
+      break;
+    case TermKind::kMpls:
+      range(1 << 20, 16 + static_cast<uint32_t>(random() % 4));
+      break;
+    case TermKind::kEtherType:
+      range(65536, std::vector<uint32_t>{0x0800, 0x86dd, 0x0806, 0x8847, 0}[random() % 5]);
+      break;
+    case TermKind::kMac:
+      term.mac = {2, 0, 0, 0, 0, static_cast<uint8_t>(random() % 3)};
+      break;
+    case TermKind::kLayer:
+      break;
   }
   return term;
 }

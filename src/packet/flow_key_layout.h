@@ -21,8 +21,8 @@ inline constexpr uint8_t kLayerPorts = 0x80;
 
 inline constexpr size_t kAlignment = 8;
 inline constexpr size_t kGeneralHeaderBytes = 4;
-inline constexpr size_t kMaxGeneralBytes =
-    kGeneralHeaderBytes + kMaxVlans * 2 + kMaxMplsLabels * 4 + kMaxLayers * (2 + 4 + 2 * 16);
+inline constexpr size_t kMaxGeneralBytes = kGeneralHeaderBytes + size_t{kMaxVlans} * 2 +
+                                           size_t{kMaxMplsLabels} * 4 + size_t{kMaxLayers} * (2 + 4 + 2 * 16);
 static_assert((kMaxGeneralBytes + kAlignment - 1) / kAlignment * kAlignment <= kMaxFlowKeyBytes);
 static_assert(kMaxFlowKeyBytes <= UINT8_MAX && kMaxLayers <= kGeneralLayersMask);
 static_assert(kMaxVlans < 16 && kMaxMplsLabels < 16, "counts have 4 bits each");

@@ -18,9 +18,9 @@ size_t LayerBytes(uint8_t kind_byte) {
   switch (static_cast<LayerKind>(kind_byte & ~flow_key::kLayerPorts)) {
     case LayerKind::kIpv4:
     case LayerKind::kArp:
-      return 2 + ports + 2 * 4;
+      return 2 + ports + size_t{2} * 4;
     case LayerKind::kIpv6:
-      return 2 + ports + 2 * 16;
+      return 2 + ports + size_t{2} * 16;
   }
   return 0;
 }

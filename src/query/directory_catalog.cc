@@ -19,7 +19,8 @@ namespace {
 // File systems take times from a clock that ticks every few milliseconds (CONFIG_HZ, at worst 10 ms).
 constexpr int64_t kRacyNs = 50 * kNsPerMs;
 
-// Loading a file is two small reads that mostly wait: worth threads when there are thousands of them, at a start.
+// Loading a file is two small reads that mostly wait: worth threads when there are thousands of them, at a
+// start.
 constexpr size_t kFilesPerLoader = 128;
 constexpr size_t kMaxLoaders = 16;
 
@@ -33,7 +34,7 @@ bool ByName(const std::shared_ptr<const PublishedFile>& a, const std::shared_ptr
 
 Result<bool> DirectoryWatch::NeedsReading() {
   const int64_t now = WallNs();
-  struct stat info {};
+  struct stat info{};
   if (::stat(path_.c_str(), &info) != 0) {
     Forget();
     return Fail(Error::System("stat " + path_));
@@ -60,7 +61,8 @@ void DirectoryCatalog::Refresh(std::vector<std::string>& problems) {
   } else if (*changed) {
     ReadPackets(problems);
   }
-  // After the files: an index that appeared in between is found with its file or here, or changes the directory again.
+  // After the files: an index that appeared in between is found with its file or here, or changes the
+  // directory again.
   if (const Result<bool> changed = index_watch_.NeedsReading(); !changed) {
     problems.push_back(changed.error().message);
   } else if (*changed) {
@@ -101,8 +103,8 @@ void DirectoryCatalog::ReadIndexes(std::vector<std::string>& problems) {
   }
 }
 
-std::vector<std::shared_ptr<const PublishedFile>> DirectoryCatalog::Load(const std::vector<std::string>& names,
-                                                                      std::vector<std::string>& problems) {
+std::vector<std::shared_ptr<const PublishedFile>> DirectoryCatalog::Load(
+    const std::vector<std::string>& names, std::vector<std::string>& problems) {
   std::vector<Result<FilePtr>> results(names.size(), FilePtr());
   std::atomic<size_t> next{0};
   const auto load = [&] {

@@ -1,5 +1,5 @@
-// DirectoryCatalog: the published packet files of one capture directory, kept up to date at the cost of two stat(2) calls while
-// nothing changes.
+// DirectoryCatalog: the published packet files of one capture directory, kept up to date at the cost of two
+// stat(2) calls while nothing changes.
 //
 // Not thread-safe: its store serialises the calls. The files it hands out are.
 #pragma once
@@ -43,8 +43,8 @@ class DirectoryCatalog {
  public:
   DirectoryCatalog(StoreDirectory directory, uint32_t thread, std::shared_ptr<ProblemLog> log);
 
-  // Adds new files, drops those that are gone, and takes up indexes that appeared. Appends to `problems` what could not
-  // be read; the files known so far remain.
+  // Adds new files, drops those that are gone, and takes up indexes that appeared. Appends to `problems` what
+  // could not be read; the files known so far remain.
   void Refresh(std::vector<std::string>& problems);
 
   // In order of their names, which are times.

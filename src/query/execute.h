@@ -1,8 +1,9 @@
 // Execution: expression + snapshot -> matching packets, exact, in time order, in bounded memory.
 //
-// Per file: the index names candidate granules, these are read, decoded and filtered again. One merge over all files
-// orders packets by (time, directory, file, offset). A file is opened about when the merge reaches its first packet's
-// time (a few ahead, by helper threads, when there are many), and closed after its last. Blocking; call it on a thread of its own.
+// Per file: the index names candidate granules, these are read, decoded and filtered again. One merge over
+// all files orders packets by (time, directory, file, offset). A file is opened about when the merge reaches
+// its first packet's time (a few ahead, by helper threads, when there are many), and closed after its last.
+// Blocking; call it on a thread of its own.
 #pragma once
 
 #include <cstdint>
@@ -19,26 +20,29 @@
 namespace steno {
 
 struct QueryOptions {
-  std::stop_token stop;                  // asks to end: kCancelled
-  int64_t deadline_ns = INT64_MAX;       // CLOCK_MONOTONIC: kDeadline
-  // Bytes of packets that may wait in memory for their turn. Capture files need a few MiB per thread; files whose blocks
-  // overlap in time beyond this are answered in the best order that this memory allows, with a line in `problems`.
+  std::stop_token stop;             // asks to end: kCancelled
+  int64_t deadline_ns = INT64_MAX;  // CLOCK_MONOTONIC: kDeadline
+  // Bytes of packets that may wait in memory for their turn. Capture files need a few MiB per thread; files
+  // whose blocks overlap in time beyond this are answered in the best order that this memory allows, with a
+  // line in `problems`.
   uint64_t held_bytes_limit = uint64_t{256} << 20;
 };
 
 struct QueryStats {
   uint64_t packets_matched = 0;
-  uint64_t packets_read = 0;   // decoded and tested
+  uint64_t packets_read = 0;  // decoded and tested
   uint64_t bytes_read = 0;
   uint64_t files_considered = 0;  // inside the time bounds
   uint64_t files_opened = 0;
   uint64_t files_scanned = 0;  // without an index
   uint64_t files_gone = 0;     // deleted by retention while the query ran
-  std::vector<std::string> problems;  // files or blocks that could not be read: their packets are missing; order lost
+  // Files or blocks that could not be read (their packets are missing), and order lost to held_bytes_limit.
+  std::vector<std::string> problems;
 };
 
-// Calls `emit` for each packet; it returns false to end the query (a limit, a client that left): that is not an error.
-// Errors: kCancelled, kDeadline. Damage to single files is in `stats.problems`, and the rest is answered.
+// Calls `emit` for each packet; it returns false to end the query (a limit, a client that left): that is not
+// an error. Errors: kCancelled, kDeadline. Damage to single files is in `stats.problems`, and the rest is
+// answered.
 Status ExecuteQuery(const Expression& expression, const StoreSnapshot& snapshot, const QueryOptions& options,
                     const std::function<bool(const PacketView&)>& emit, QueryStats& stats);
 

@@ -32,8 +32,9 @@ FilePlan Finish(OpenedFile opened, std::vector<ReadUnit> units) {
   if (!opened.problem.empty()) plan.problems.push_back(std::move(opened.problem));
   const auto damaged = std::ranges::find_if_not(opened.blocks, IsReadable);
   if (damaged != opened.blocks.end()) {
-    plan.problems.push_back(fmt::format("{}: block at byte {} has {} bytes, expected {} to {}", opened.file->path(),
-                                        damaged->file_offset, damaged->used_bytes, kKernelHeaderBytes, kMaxBlockBytes));
+    plan.problems.push_back(fmt::format("{}: block at byte {} has {} bytes, expected {} to {}",
+                                        opened.file->path(), damaged->file_offset, damaged->used_bytes,
+                                        kKernelHeaderBytes, kMaxBlockBytes));
   }
   plan.units = std::move(units);
   if (plan.units.empty()) return plan;
@@ -63,8 +64,8 @@ Result<FilePlan> PlanFile(const StoredFile& stored, const PlanRequest& request) 
 }
 
 void Announce(const PacketFile& file, const ReadUnit& unit) {
-  ::posix_fadvise(file.fd(), static_cast<off_t>(unit.read_begin), static_cast<off_t>(unit.read_end - unit.read_begin),
-                  POSIX_FADV_WILLNEED);
+  ::posix_fadvise(file.fd(), static_cast<off_t>(unit.read_begin),
+                  static_cast<off_t>(unit.read_end - unit.read_begin), POSIX_FADV_WILLNEED);
 }
 
 }  // namespace steno

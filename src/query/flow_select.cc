@@ -6,8 +6,8 @@
 namespace steno {
 namespace {
 
-// Addresses are dictionary look-ups and rarely common, other terms read a column of all flows: in a conjunction the
-// former often end the evaluation before the latter are needed.
+// Addresses are dictionary look-ups and rarely common, other terms read a column of all flows: in a
+// conjunction the former often end the evaluation before the latter are needed.
 int Cost(const Expression& expression) {
   switch (expression.kind) {
     case NodeKind::kTime:
@@ -57,6 +57,7 @@ Result<FlowMatch> SelectAny(const Expression& expression, const FlowIndex& index
 TimeSpan SpanOf(std::span<const BlockEntry> blocks) {
   TimeSpan span;
   for (const BlockEntry& block : blocks) {
+    if (block.packet_count == 0) continue;
     span.first_ns = std::min(span.first_ns, block.first_ns);
     span.last_ns = std::max(span.last_ns, block.last_ns);
   }
@@ -75,7 +76,8 @@ bool AsksOnlyForTime(const Expression& expression) {
     case NodeKind::kAnd:
     case NodeKind::kOr:
     case NodeKind::kNot:
-      return std::ranges::all_of(expression.children, [](const ExpressionPtr& child) { return AsksOnlyForTime(*child); });
+      return std::ranges::all_of(expression.children,
+                                 [](const ExpressionPtr& child) { return AsksOnlyForTime(*child); });
     default:
       return false;
   }

@@ -1,8 +1,11 @@
 // Which flows of one file can answer a query: an expression evaluated on the flow records of an index.
 //
-// Pure functions over a FlowIndex; thread-safe as far as the index is. Errors are the index's own: kCancelled when a live
-// segment was reset meanwhile, kCorrupt when a section of a sealed index is damaged.
+// Pure functions over a FlowIndex; thread-safe as far as the index is. Errors are the index's own: kCancelled
+// when a live segment was reset meanwhile, kCorrupt when a section of a sealed index is damaged.
 #pragma once
+
+#include <cstdint>
+#include <span>
 
 #include "base/result.h"
 #include "index/flow_index.h"
@@ -16,6 +19,7 @@ struct TimeSpan {
   int64_t last_ns = INT64_MIN;
 };
 
+// Of blocks with packets: others have no times.
 TimeSpan SpanOf(std::span<const BlockEntry> blocks);
 
 // True if some time can be inside both.
@@ -24,8 +28,8 @@ bool Overlaps(const TimeRange& range, const TimeSpan& span);
 // True if no node of the expression asks about anything but the time.
 bool AsksOnlyForTime(const Expression& expression);
 
-// Three-valued logic on sets of flows: `may` has every flow with a packet that matches, `must` only flows of which all
-// packets match. `span` bounds the times of the packets.
+// Three-valued logic on sets of flows: `may` has every flow with a packet that matches, `must` only flows of
+// which all packets match. `span` bounds the times of the packets.
 Result<FlowMatch> SelectFlows(const Expression& expression, const FlowIndex& index, const TimeSpan& span);
 
 }  // namespace steno

@@ -28,16 +28,17 @@ Result<std::shared_ptr<const LiveFile>> LiveFile::Take(const StoreDirectory& dir
 
   const std::shared_ptr<LiveFile> live(new LiveFile);
   const std::string hidden_name(snapshot->hidden_name);
-  for (const LiveBlock& block : snapshot->blocks) {
-    live->times_.first_ns = std::min(live->times_.first_ns, block.entry.first_ns);
-    live->times_.last_ns = std::max(live->times_.last_ns, block.entry.last_ns);
-    live->end_ = std::max(live->end_, block.entry.file_offset + block.entry.used_bytes);
-  }
+  std::vector<BlockEntry> blocks;
+  for (const LiveBlock& block : snapshot->blocks) blocks.push_back(block.entry);
+  live->times_ = SpanOf(blocks);
+  for (const BlockEntry& block : blocks)
+    live->end_ = std::max(live->end_, block.file_offset + block.used_bytes);
   // A segment that was reset while it was looked at belonged to a file that is published by now.
-  if (snapshot->blocks.empty() || !snapshot->StillValid(memory)) return nullptr;
+  if (blocks.empty() || !snapshot->StillValid(memory)) return nullptr;
   if (!IsHiddenPacketFileName(hidden_name)) {
-    return Fail(Error::Corrupt(fmt::format("live segment {} of thread {}: \"{}\" is not the name of a hidden packet file",
-                                           segment, thread, hidden_name)));
+    return Fail(Error::Corrupt(
+        fmt::format("live segment {} of thread {}: \"{}\" is not the name of a hidden packet file", segment,
+                    thread, hidden_name)));
   }
   live->directory_ = directory;
   live->thread_ = thread;

@@ -1,7 +1,9 @@
-// LiveFile: a packet file that is being written, as its live segment in an arena showed it when the snapshot was taken.
+// LiveFile: a packet file that is being written, as its live segment in an arena showed it when the snapshot
+// was taken.
 //
-// Immutable and thread-safe. It shows the blocks that were published by then and no later ones, however often and late it is
-// opened: even when the file has been sealed and renamed meanwhile and its segment belongs to another file.
+// Immutable and thread-safe. It shows the blocks that were published by then and no later ones, however often
+// and late it is opened: even when the file has been sealed and renamed meanwhile and its segment belongs to
+// another file.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +20,8 @@ namespace steno {
 
 class LiveFile final : public StoredFile {
  public:
-  // The file in a segment of `arena`. Null if there is none with a published block. The arena is untrusted: an error
-  // (kCorrupt) says what of it makes no sense.
+  // The file in a segment of `arena`. Null if there is none with a published block. The arena is untrusted:
+  // an error (kCorrupt) says what of it makes no sense.
   static Result<std::shared_ptr<const LiveFile>> Take(const StoreDirectory& directory, uint32_t thread,
                                                       std::shared_ptr<const Arena> arena, unsigned segment,
                                                       std::shared_ptr<ProblemLog> log);

@@ -34,9 +34,11 @@ Result<std::vector<MergeSource>> CollectSources(const StoreSnapshot& snapshot, c
   for (uint32_t rank = 0; rank < files.size(); ++rank) {
     STENO_CHECK_OK(CheckStop(options));
     const int64_t first_ns = files[rank]->first_ns();
-    if (Overlaps(bounds, {first_ns, files[rank]->last_ns()})) sources.push_back({files[rank], first_ns, rank});
+    if (Overlaps(bounds, {first_ns, files[rank]->last_ns()}))
+      sources.push_back({files[rank], first_ns, rank});
   }
-  std::ranges::sort(sources, {}, [](const MergeSource& source) { return std::tuple(source.first_ns, source.rank); });
+  std::ranges::sort(sources, {},
+                    [](const MergeSource& source) { return std::tuple(source.first_ns, source.rank); });
   return sources;
 }
 
@@ -72,8 +74,9 @@ bool Merge::MustWork() {
   if (work_.top().time_ns > heads_.top().time_ns) return false;
   if (held_bytes_ <= options_.held_bytes_limit) return true;
   if (!std::exchange(order_lost_, true)) {
-    stats_.problems.push_back(fmt::format("more than {} MiB of packets overlap in time: packets are out of order",
-                                          options_.held_bytes_limit >> 20));
+    stats_.problems.push_back(
+        fmt::format("more than {} MiB of packets overlap in time: packets are out of order",
+                    options_.held_bytes_limit >> 20));
   }
   return false;
 }
@@ -137,8 +140,8 @@ void Merge::AnnounceUnits(OpenFile& open) {
 void Merge::CloseSource(size_t source) {
   const OpenFile& open = *open_[source];
   if (open.damaged_units > 1) {
-    stats_.problems.push_back(fmt::format("{}: {} more places could not be read", sources_[source].file->path(),
-                                          open.damaged_units - 1));
+    stats_.problems.push_back(fmt::format("{}: {} more places could not be read",
+                                          sources_[source].file->path(), open.damaged_units - 1));
   }
   open_[source].reset();
 }

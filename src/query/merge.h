@@ -1,8 +1,8 @@
 // Merge: the packets of many files in one order, with as few of them in memory as their times allow.
 //
-// Two queues. Work to do: the next file to open, and of each open file the next unit to read, each with a time before which
-// none of its packets is. Packets at hand: the first of every run that has been read. A packet is handed on when no
-// work is left that could bring an earlier or equal one. Not thread-safe.
+// Two queues. Work to do: the next file to open, and of each open file the next unit to read, each with a
+// time before which none of its packets is. Packets at hand: the first of every run that has been read. A
+// packet is handed on when no work is left that could bring an earlier or equal one. Not thread-safe.
 #pragma once
 
 #include <compare>
@@ -27,8 +27,8 @@ struct MergeSource {
   uint32_t rank;  // by (thread, file id): breaks ties of time
 };
 
-// The files that overlap `bounds`, in the order of opening. Files without an index may have to be walked to know their
-// times. Errors: those of CheckStop().
+// The files that overlap `bounds`, in the order of opening. Files without an index may have to be walked to
+// know their times. Errors: those of CheckStop().
 Result<std::vector<MergeSource>> CollectSources(const StoreSnapshot& snapshot, const TimeRange& bounds,
                                                 const QueryOptions& options);
 

@@ -1,7 +1,7 @@
 // PlanAhead: plans of many files, made a little ahead of their use by helper threads.
 //
-// A query for a rare host over 10,000 files is 10,000 times a few small reads that find nothing; one after another
-// they would wait for the disk every time. Plans are taken in the order of the files by one thread.
+// A query for a rare host over 10,000 files is 10,000 times a few small reads that find nothing; one after
+// another they would wait for the disk every time. Plans are taken in the order of the files by one thread.
 #pragma once
 
 #include <condition_variable>

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -12,15 +13,15 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "index/sealed_index.h"
-#include "query/flow_select.h"
 
 namespace steno {
 namespace {
 
-// Around the times that name and modification of a file of the incumbent suggest: its packets may be older than the file
-// by the age of a ring block, and younger than its last write by clock steps.
+// Around the times that name and modification of a file of the incumbent suggest: its packets may be older
+// than the file by the age of a ring block, and younger than its last write by clock steps.
 constexpr int64_t kGuessSlackNs = 300 * kNsPerSecond;
 
 constexpr int64_t kMaxTime = std::numeric_limits<int64_t>::max();
@@ -61,13 +62,14 @@ Result<FileIdentity> ReadFileIdentity(const PacketFile& file) {
 bool IsGone(const Error& error) { return error.code == ErrorCode::kNotFound || error.sys_errno == ENOENT; }
 
 IndexStamp StampOf(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return {};
   return {info.st_ino, ToNs(info.st_ctim)};
 }
 
-Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDirectory& directory, uint32_t thread,
-                                                           const std::string& name, std::shared_ptr<ProblemLog> log) {
+Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDirectory& directory,
+                                                                 uint32_t thread, const std::string& name,
+                                                                 std::shared_ptr<ProblemLog> log) {
   const std::shared_ptr<PublishedFile> published(new PublishedFile);
   published->name_ = name;
   published->path_ = directory.packets_directory + "/" + name;
@@ -76,16 +78,18 @@ Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDire
   published->log_ = std::move(log);
   const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), published->file_id_);
   if (code != std::errc() || end != name.data() + name.size()) {
-    return Fail(Error::Invalid(published->path_ + ": expected a name of digits, microseconds since the epoch"));
+    return Fail(
+        Error::Invalid(published->path_ + ": expected a name of digits, microseconds since the epoch"));
   }
   STENO_TRY(const PacketFile file, published->OpenPackets());
   STENO_TRY(published->identity_, ReadFileIdentity(file));
+  STENO_TRY(const uint64_t bytes, FileSize(file.fd(), published->path_));
   published->LoadGuess(file);
-  published->LoadIndex();
+  published->LoadIndex(bytes);
   return published;
 }
 
-void PublishedFile::LoadIndex() {
+void PublishedFile::LoadIndex(uint64_t file_bytes) {
   index_stamp_ = StampOf(index_path_);
   if (index_stamp_ == IndexStamp{}) return;
   const Result<IndexSummary> summary = ReadIndexSummary(index_path_);
@@ -94,17 +98,18 @@ void PublishedFile::LoadIndex() {
     return;
   }
   if (summary->file_tag != identity_.file_tag) {
-    GiveUpIndex(fmt::format("{}: index of another file: tag {:016x}, expected {:016x}", index_path_, summary->file_tag,
-                            identity_.file_tag));
+    GiveUpIndex(fmt::format("{}: index of another file: tag {:016x}, expected {:016x}", index_path_,
+                            summary->file_tag, identity_.file_tag));
     return;
   }
   indexed_times_ = {summary->first_ns, summary->last_ns};
+  covered_ = file_bytes <= summary->packet_file_bytes;
   indexed_.store(true, std::memory_order_release);
 }
 
 void PublishedFile::LoadGuess(const PacketFile& file) {
   guess_ = {kMinTime, kMaxTime};
-  struct stat info {};
+  struct stat info{};
   constexpr uint64_t kMaxId = static_cast<uint64_t>(kMaxTime / kNsPerUs);
   if (file_id_ <= kMaxId) guess_.first_ns = static_cast<int64_t>(file_id_) * kNsPerUs - kGuessSlackNs;
   if (::fstat(file.fd(), &info) == 0) guess_.last_ns = ToNs(info.st_mtim) + kGuessSlackNs;
@@ -112,16 +117,16 @@ void PublishedFile::LoadGuess(const PacketFile& file) {
   if (guess_.first_ns > guess_.last_ns) guess_ = {kMinTime, kMaxTime};
 }
 
-PublishedFile::Times PublishedFile::Bounds() const {
-  if (indexed()) return indexed_times_;
-  // Walking costs one small read per block of our files, but reading all of a file of the incumbent: those are guessed.
+TimeSpan PublishedFile::Bounds() const {
+  if (indexed() && covered_) return indexed_times_;
+  // Walking costs one small read per block of our files, but reading all of a file of the incumbent: those
+  // are guessed.
   if (!identity_.ours) return guess_;
   const Result<PacketFile> file = OpenPackets();
   if (!file) return {kMinTime, kMaxTime};  // gone or unreadable: who opens it will say so
   const auto table = Walk(*file);
   if (!table || !(*table)->clean) return {kMinTime, kMaxTime};
-  const TimeSpan span = SpanOf((*table)->blocks);
-  return {span.first_ns, span.last_ns};
+  return SpanOf((*table)->blocks);
 }
 
 bool PublishedFile::IndexChanged() const {
@@ -154,7 +159,29 @@ Result<OpenedFile> PublishedFile::Open() const {
   opened.index = std::move(*index);
   opened.blocks.assign(opened.index->blocks().begin(), opened.index->blocks().end());
   opened.link_type = identity_.link_type;
+  if (!covered_) STENO_CHECK_OK(AddUncovered(opened));
   return opened;
+}
+
+// A segment that could take no more blocks (or lost track of them) was sealed without the file's last ones.
+Status PublishedFile::AddUncovered(OpenedFile& opened) const {
+  STENO_TRY(const std::shared_ptr<const BlockTable> table, Walk(*opened.file));
+  uint64_t end = 0;
+  for (const BlockEntry& block : opened.blocks) end = std::max(end, block.file_offset + block.used_bytes);
+  for (BlockEntry block : table->blocks) {
+    if (block.file_offset < end) continue;
+    block.flags |= kBlockUnindexed;
+    opened.blocks.push_back(block);
+  }
+  opened.problem = DamageIn(*table);
+  return {};
+}
+
+std::string PublishedFile::DamageIn(const BlockTable& table) const {
+  if (table.clean) return {};
+  if (table.missing_blocks != 0)
+    return fmt::format("{}: {} blocks are missing or damaged", path_, table.missing_blocks);
+  return fmt::format("{}: bytes from {} on are not blocks of this file", path_, table.valid_bytes);
 }
 
 Result<OpenedFile> PublishedFile::OpenForScan(const Error& why) const {
@@ -177,9 +204,7 @@ Result<OpenedFile> PublishedFile::OpenWithoutIndex(PacketFile file) const {
   OpenedFile opened;
   opened.blocks = table->blocks;
   opened.link_type = table->link_type;
-  if (!table->clean) {
-    opened.problem = fmt::format("{}: bytes from {} on are not blocks of this file", path_, table->valid_bytes);
-  }
+  opened.problem = DamageIn(*table);
   opened.file = std::make_unique<PacketFile>(std::move(file));
   return opened;
 }

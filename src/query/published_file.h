@@ -1,7 +1,8 @@
-// PublishedFile: a published packet file as part of a store, with its index if that is there and belongs to it.
+// PublishedFile: a published packet file as part of a store, with its index if that is there and belongs to
+// it.
 //
-// Immutable to its users and thread-safe. A file without an index is walked once, when its times or blocks are first
-// needed, and keeps its block table.
+// Immutable to its users and thread-safe. A file without an index is walked once, when its times or blocks
+// are first needed, and keeps its block table.
 #pragma once
 
 #include <atomic>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "query/flow_select.h"
 #include "query/store.h"
 #include "storage/packet_file.h"
 
@@ -53,7 +55,8 @@ class PublishedFile final : public StoredFile {
   // `name` is the file's in both directories. Reads the index's footer and the file's first header, no more.
   // kNotFound if there is no such file.
   static Result<std::shared_ptr<const PublishedFile>> Load(const StoreDirectory& directory, uint32_t thread,
-                                                        const std::string& name, std::shared_ptr<ProblemLog> log);
+                                                           const std::string& name,
+                                                           std::shared_ptr<ProblemLog> log);
 
   [[nodiscard]] const std::string& path() const override { return path_; }
   [[nodiscard]] uint32_t thread() const override { return thread_; }
@@ -66,23 +69,21 @@ class PublishedFile final : public StoredFile {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] uint64_t file_tag() const { return identity_.file_tag; }  // 0: not known
   [[nodiscard]] bool indexed() const { return indexed_.load(std::memory_order_acquire); }
-  // True if there is an index now that was not there, or was another, when this was loaded: load the file anew.
+  // True if there is an index now that was not there, or was another, when this was loaded: load the file
+  // anew.
   [[nodiscard]] bool IndexChanged() const;
 
  private:
-  struct Times {
-    int64_t first_ns;
-    int64_t last_ns;
-  };
-
   PublishedFile() = default;
-  void LoadIndex();
+  void LoadIndex(uint64_t file_bytes);
   void LoadGuess(const PacketFile& file);
-  [[nodiscard]] Times Bounds() const;
+  [[nodiscard]] TimeSpan Bounds() const;
   void GiveUpIndex(const std::string& why) const;
   [[nodiscard]] Result<PacketFile> OpenPackets() const;
   [[nodiscard]] Result<std::shared_ptr<const BlockTable>> Walk(const PacketFile& file) const;
   [[nodiscard]] Result<OpenedFile> OpenWithoutIndex(PacketFile file) const;
+  [[nodiscard]] Status AddUncovered(OpenedFile& opened) const;
+  [[nodiscard]] std::string DamageIn(const BlockTable& table) const;
 
   std::string name_;
   std::string path_;
@@ -91,8 +92,9 @@ class PublishedFile final : public StoredFile {
   uint64_t file_id_ = 0;
   FileIdentity identity_;
   IndexStamp index_stamp_;
-  Times indexed_times_{};  // where there is an index
-  Times guess_{};          // where there is none
+  TimeSpan indexed_times_;  // where there is an index
+  bool covered_ = true;     // false: the file has blocks behind those that its index knows
+  TimeSpan guess_;          // where there is none
   std::shared_ptr<ProblemLog> log_;
   mutable std::atomic<bool> indexed_{false};
   mutable std::mutex walk_mutex_;

@@ -45,7 +45,8 @@ void PlanBlock(const BlockEntry& block, const FlowIndex& index, std::span<const 
                std::vector<ReadUnit>& units) {
   const uint64_t block_end = block.file_offset + block.used_bytes;
   const auto begin = std::ranges::lower_bound(granules, block.file_offset / kGranuleBytes);
-  const auto end = std::ranges::lower_bound(begin, granules.end(), (block_end + kGranuleBytes - 1) / kGranuleBytes);
+  const auto end =
+      std::ranges::lower_bound(begin, granules.end(), (block_end + kGranuleBytes - 1) / kGranuleBytes);
   for (auto at = begin; at != end;) {
     const uint64_t first = *at;
     uint64_t last = first;
@@ -85,8 +86,8 @@ std::vector<ReadUnit> PlanScan(std::span<const BlockEntry> blocks, const TimeRan
   return units;
 }
 
-std::vector<ReadUnit> PlanGranules(std::span<const BlockEntry> blocks, const TimeRange& bounds, const FlowIndex& index,
-                                   std::span<const uint32_t> granules) {
+std::vector<ReadUnit> PlanGranules(std::span<const BlockEntry> blocks, const TimeRange& bounds,
+                                   const FlowIndex& index, std::span<const uint32_t> granules) {
   std::vector<ReadUnit> units;
   for (const BlockEntry& block : blocks) {
     if (!InBounds(block, bounds)) continue;
@@ -100,7 +101,8 @@ std::vector<ReadUnit> PlanGranules(std::span<const BlockEntry> blocks, const Tim
 }
 
 void SortByTime(std::vector<ReadUnit>& units) {
-  std::ranges::sort(units, {}, [](const ReadUnit& unit) { return std::tuple(unit.first_ns, unit.read_begin); });
+  std::ranges::sort(units, {},
+                    [](const ReadUnit& unit) { return std::tuple(unit.first_ns, unit.read_begin); });
 }
 
 }  // namespace steno

@@ -29,7 +29,8 @@ Store::Impl::LiveFiles Store::Impl::TakeLive(std::vector<std::string>& problems)
   for (size_t thread = 0; thread < std::min(arenas.size(), directories.size()); ++thread) {
     if (!arenas[thread]) continue;
     for (unsigned segment = 0; segment < kArenaSegments; ++segment) {
-      auto live = LiveFile::Take(directories[thread], static_cast<uint32_t>(thread), arenas[thread], segment, log);
+      auto live =
+          LiveFile::Take(directories[thread], static_cast<uint32_t>(thread), arenas[thread], segment, log);
       if (!live) problems.push_back(live.error().message);
       if (live && *live) files.push_back(std::move(*live));
     }
@@ -38,12 +39,15 @@ Store::Impl::LiveFiles Store::Impl::TakeLive(std::vector<std::string>& problems)
   return files;
 }
 
-// Of a file that is live and published the published one counts, once it has its index. Until then the live one has
-// all of it if it is complete; one that is not was cut off by a crash, and recovery may have saved more.
-void Store::Impl::AddDirectory(const DirectoryCatalog& catalog, LiveFiles live, StoreSnapshot& snapshot) const {
+// Of a file that is live and published the published one counts, once it has its index. Until then the live
+// one has all of it if it is complete; one that is not was cut off by a crash, and recovery may have saved
+// more.
+void Store::Impl::AddDirectory(const DirectoryCatalog& catalog, LiveFiles live,
+                               StoreSnapshot& snapshot) const {
   for (const auto& sealed : catalog.files()) {
     const auto twin = std::ranges::find_if(live, [&](const auto& file) {
-      return sealed->file_tag() != 0 ? sealed->file_tag() == file->file_tag() : sealed->file_id() == file->file_id();
+      return sealed->file_tag() != 0 ? sealed->file_tag() == file->file_tag()
+                                     : sealed->file_id() == file->file_id();
     });
     const bool prefer_live = twin != live.end() && !sealed->indexed() && (*twin)->complete();
     if (prefer_live) continue;
@@ -59,7 +63,8 @@ StoreSnapshot Store::Impl::Take(std::vector<std::string>& problems) {
   StoreSnapshot snapshot;
   for (size_t thread = 0; thread < catalogs.size(); ++thread) {
     LiveFiles own;
-    std::ranges::copy_if(live, std::back_inserter(own), [&](const auto& file) { return file->thread() == thread; });
+    std::ranges::copy_if(live, std::back_inserter(own),
+                         [&](const auto& file) { return file->thread() == thread; });
     AddDirectory(catalogs[thread], std::move(own), snapshot);
   }
   return snapshot;
@@ -104,7 +109,8 @@ Store::Totals Store::totals() {
   const StoredFile* previous = nullptr;
   for (const auto& file : snapshot) {
     const bool oldest = previous == nullptr || previous->thread() != file->thread();
-    if (oldest && file->first_ns() <= file->last_ns()) totals.oldest_ns = std::max(totals.oldest_ns, file->first_ns());
+    if (oldest && file->first_ns() <= file->last_ns())
+      totals.oldest_ns = std::max(totals.oldest_ns, file->first_ns());
     previous = file.get();
   }
   return totals;

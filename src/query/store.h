@@ -1,8 +1,9 @@
-// Store: what is recorded, right now: the packet files of all capture directories and the live segments beside them.
+// Store: what is recorded, right now: the packet files of all capture directories and the live segments
+// beside them.
 //
 // Thread-safe: all calls may come from any thread. A snapshot keeps the files it names usable (their
-// descriptors open lazily, by path) and the arenas mapped. Retention may delete a file meanwhile: reading it then fails with
-// kNotFound, which a query counts as "gone", not as an error.
+// descriptors open lazily, by path) and the arenas mapped. Retention may delete a file meanwhile: reading it
+// then fails with kNotFound, which a query counts as "gone", not as an error.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,8 @@ class StoredFile {
   [[nodiscard]] virtual const std::string& path() const = 0;
   [[nodiscard]] virtual uint32_t thread() const = 0;  // index of its StoreDirectory
   [[nodiscard]] virtual uint64_t file_id() const = 0;
-  // No packet of the file is outside [first_ns, last_ns]. Exact where the index is known, else an enclosing guess.
+  // No packet of the file is outside [first_ns, last_ns]. Exact where the index is known, else an enclosing
+  // guess.
   [[nodiscard]] virtual int64_t first_ns() const = 0;
   [[nodiscard]] virtual int64_t last_ns() const = 0;
   // kNotFound if the file is gone.
@@ -59,16 +61,17 @@ class Store {
   // Replaces the live arenas (one per directory, null where none): at every start of stenotype.
   void SetArenas(std::vector<std::shared_ptr<const Arena>> arenas);
 
-  // Everything that can be answered now, files and live segments, each packet once. Looks at the live segments
-  // first and at the directories second, so that a file sealed in between is not missed, and rereads a directory only when
-  // it has changed. A directory that cannot be read is reported in `problems`; so is, once, an index that is damaged: its
-  // packet file is then read without it.
+  // Everything that can be answered now, files and live segments, each packet once. Looks at the live
+  // segments first and at the directories second, so that a file sealed in between is not missed, and rereads
+  // a directory only when it has changed. A directory that cannot be read is reported in `problems`; so is,
+  // once, an index that is damaged: its packet file is then read without it.
   StoreSnapshot Snapshot(std::vector<std::string>* problems = nullptr);
 
   struct Totals {
     uint64_t files = 0;
     uint64_t unindexed_files = 0;
-    int64_t oldest_ns = 0;  // latest of the directories' oldest packets: from here on all threads have data; 0 if none
+    // The latest of the directories' oldest packets: from here on all threads have data. 0 if there is none.
+    int64_t oldest_ns = 0;
   };
   Totals totals();
 

@@ -18,12 +18,14 @@ constexpr size_t kMaxFreeBuffers = 16;
 constexpr size_t kMinBufferBytes = 32 * 1024;
 constexpr uint64_t kPacketsPerCheck = 1024;
 
-// Where the packets start in `bytes`, which begin with the block's kernel header; 0 if the header makes no sense.
+// Where the packets start in `bytes`, which begin with the block's kernel header; 0 if the header makes no
+// sense.
 size_t FirstPacketIn(std::span<const uint8_t> bytes) {
   KernelBlockHeader header;
   if (bytes.size() < sizeof header) return 0;
   std::memcpy(&header, bytes.data(), sizeof header);
-  const bool sound = header.first_packet_offset >= kKernelHeaderBytes && header.first_packet_offset <= bytes.size();
+  const bool sound =
+      header.first_packet_offset >= kKernelHeaderBytes && header.first_packet_offset <= bytes.size();
   return sound ? header.first_packet_offset : 0;
 }
 
@@ -44,7 +46,8 @@ Status CheckStop(const QueryOptions& options) {
 Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage) {
   STENO_CHECK_OK(ReadOnce(file, unit, run, damage));
   if (!damage.empty() && !unit.from_block_start()) {
-    // Perhaps it is the index that is wrong about where packets start: the chain from the block's start is not.
+    // Perhaps it is the index that is wrong about where packets start: the chain from the block's start is
+    // not.
     ReadUnit whole = unit;
     whole.read_begin = unit.block_begin;
     whole.read_end = unit.block_end;
@@ -57,10 +60,12 @@ Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun&
   return {};
 }
 
-Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage) {
+Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, PacketRun& run,
+                            std::string& damage) {
   const size_t wanted = unit.read_end - unit.read_begin;
   run.buffer = TakeBuffer(wanted);
-  const Result<size_t> got = ReadSome(file.fd(), {run.buffer.data.get(), wanted}, unit.read_begin, file.path());
+  const Result<size_t> got =
+      ReadSome(file.fd(), {run.buffer.data.get(), wanted}, unit.read_begin, file.path());
   if (!got) {
     damage = got.error().message;
     return {};
@@ -73,7 +78,8 @@ Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, Packet
     if (damage.empty()) damage = fmt::format("{}: no block header at byte {}", file.path(), unit.block_begin);
     return {};
   }
-  PacketWalk walk(bytes, first, std::min<size_t>(unit.starts_end - unit.read_begin, bytes.size()), unit.read_begin);
+  PacketWalk walk(bytes, first, std::min<size_t>(unit.starts_end - unit.read_begin, bytes.size()),
+                  unit.read_begin);
   STENO_CHECK_OK(Filter(walk, unit, run));
   if (!walk.status() && damage.empty()) damage = file.path() + ": " + walk.status().error().message;
   return {};

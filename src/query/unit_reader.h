@@ -31,7 +31,9 @@ struct PacketRun {
   std::vector<PacketView> packets;
   size_t next = 0;
 
-  [[nodiscard]] uint64_t held_bytes() const { return buffer.capacity + packets.capacity() * sizeof(PacketView); }
+  [[nodiscard]] uint64_t held_bytes() const {
+    return buffer.capacity + packets.capacity() * sizeof(PacketView);
+  }
 };
 
 class UnitReader {
@@ -40,8 +42,8 @@ class UnitReader {
   UnitReader(const PlanRequest& request, const QueryOptions& options, QueryStats& stats)
       : request_(request), options_(options), stats_(stats) {}
 
-  // Fills `run` with the unit's packets that match. What cannot be read is described in `damage`, and the packets before
-  // it count. Errors: those of CheckStop() only.
+  // Fills `run` with the unit's packets that match. What cannot be read is described in `damage`, and the
+  // packets before it count. Errors: those of CheckStop() only.
   Status Read(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage);
 
   // Takes the run's memory back for further reads.

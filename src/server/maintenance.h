@@ -11,7 +11,7 @@
 
 #include "query/store.h"
 #include "server/config.h"
-#include "server/log_limiter.h"
+#include "server/message_limiter.h"
 #include "server/server_stats.h"
 #include "server/ticker.h"
 #include "storage/retention.h"
@@ -39,8 +39,8 @@ class Maintenance {
   ServerStats& stats_;
   const std::function<void()> on_recovered_;
   Retention retention_;
-  LogLimiter unsatisfied_log_;
-  LogLimiter problem_log_;
+  MessageLimiter unsatisfied_log_;
+  MessageLimiter problem_log_;
   unsigned passes_ = 0;
   Ticker enforcement_;  // last: their threads use all of the above
   Ticker recovery_;

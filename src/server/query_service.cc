@@ -173,10 +173,13 @@ void QueryService::RunWorker(const std::stop_token& stop) {
 }
 
 void QueryService::Run(RunningQuery& query) {
+  if (query.stop_.stop_requested()) {
+    STENO_INFO("query by {}: \"{}\": cancelled before it could start", query.job_.who, Printable(query.job_.text));
+    return query.Finish({0, 0, 0, false, "cancelled"});
+  }
   const int64_t start_ns = MonotonicNs();
   const int64_t deadline_ns = start_ns + options_.timeout_ns;
-  const bool wanted = !query.stop_.stop_requested();
-  if (wanted) query.started_ = true;
+  query.started_ = true;
   stats_.queries_running.fetch_add(1);
 
   QueryStats stats;
@@ -188,7 +191,7 @@ void QueryService::Run(RunningQuery& query) {
     query.buffered_bytes_ = query.bytes_ = query.tail_.size();
     query.verdict_ = counter.CountFileHeader();
   }
-  if (wanted && query.verdict_ == LimitCounter::Verdict::kMore) {
+  if (query.verdict_ == LimitCounter::Verdict::kMore) {
     try {
       std::vector<std::string> problems;
       const StoreSnapshot snapshot = store_.Snapshot(&problems);

@@ -85,7 +85,7 @@ std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_
   return reasons;
 }
 
-Result<std::unique_ptr<Supervisor>> Supervisor::Start(SupervisorOptions options) {
+Result<std::unique_ptr<Supervisor>> Supervisor::Prepare(SupervisorOptions options) {
   struct stat info {};
   const std::string& path = options.stenotype_path;
   if (::stat(path.c_str(), &info) != 0) return Fail(Error::System("StenotypePath: " + path));
@@ -94,14 +94,19 @@ Result<std::unique_ptr<Supervisor>> Supervisor::Start(SupervisorOptions options)
   }
   STENO_TRY(CaptureDirectories directories,
             CaptureDirectories::Create(options.directories, OwnerFromFlags(options.flags)));
-  std::unique_ptr<Supervisor> supervisor(new Supervisor(std::move(options), std::move(directories)));
-  supervisor->thread_ = std::jthread([self = supervisor.get()](const std::stop_token& stop) { self->Run(stop); });
-  return supervisor;
+  return std::unique_ptr<Supervisor>(new Supervisor(std::move(options), std::move(directories)));
 }
 
-Supervisor::~Supervisor() {
+void Supervisor::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+Supervisor::~Supervisor() { Stop(); }
+
+void Supervisor::Stop() {
   RequestStop();
   if (thread_.joinable()) thread_.join();
+  directories_.reset();
 }
 
 CaptureState Supervisor::state() const {
@@ -109,31 +114,31 @@ CaptureState Supervisor::state() const {
   return state_;
 }
 
-void Supervisor::Run(const std::stop_token& stop) {
+void Supervisor::Run() {
   ::pthread_setname_np(::pthread_self(), "supervisor");
   RestartBackoff backoff;
   std::mutex sleep_mutex;
   std::condition_variable_any sleep;
-  while (!stop.stop_requested()) {
+  while (!stop_.stop_requested()) {
     const int64_t start_ns = MonotonicNs();
-    RunOnce(stop);
-    if (stop.stop_requested()) break;
+    RunOnce();
+    if (stop_.stop_requested()) break;
     const int64_t delay_ns = backoff.NextDelayNs(MonotonicNs() - start_ns);
     if (delay_ns == 0) continue;
     STENO_WARN("stenotype ends again and again: starting it in {} ms", delay_ns / kNsPerMs);
     std::unique_lock lock(sleep_mutex);
-    sleep.wait_for(lock, stop, std::chrono::nanoseconds(delay_ns), [] { return false; });
+    sleep.wait_for(lock, stop_.get_token(), std::chrono::nanoseconds(delay_ns), [] { return false; });
   }
 }
 
-void Supervisor::RunOnce(const std::stop_token& stop) {
+void Supervisor::RunOnce() {
   auto arenas = MakeArenas(options_.directories.size());
   if (!arenas) return NoteExit(nullptr, arenas.error().message);
   auto line = LifeLine::Make();
   if (!line) return NoteExit(nullptr, line.error().message);
   options_.on_arenas(*arenas);
 
-  const auto arguments = MakeArguments(options_, directories_.path(), *arenas, line->read_end.get());
+  const auto arguments = MakeArguments(options_, directories_->path(), *arenas, line->read_end.get());
   std::vector<int> inherited{line->read_end.get()};
   for (const auto& arena : *arenas) inherited.push_back(arena->fd());
   auto child = ChildProcess::Start(arguments, inherited);
@@ -147,16 +152,16 @@ void Supervisor::RunOnce(const std::stop_token& stop) {
     ++state_.starts;
     state_.arenas = *arenas;
   }
-  const std::string how = Watch(stop, *child, *arenas);
-  NoteExit(stop.stop_requested() ? nullptr : &*child, how);
+  const std::string how = Watch(*child, *arenas);
+  NoteExit(stop_.stop_requested() ? nullptr : &*child, how);
 }
 
-std::string Supervisor::Watch(const std::stop_token& stop, ChildProcess& child, const ArenaList& arenas) {
+std::string Supervisor::Watch(ChildProcess& child, const ArenaList& arenas) {
   const int64_t started_ns = MonotonicNs();
   int64_t kill_ns = INT64_MAX;
   for (;;) {
     if (auto how = child.Reap()) return *how;
-    if (kill_ns == INT64_MAX && stop.stop_requested()) {
+    if (kill_ns == INT64_MAX && stop_.stop_requested()) {
       child.Send(SIGTERM);
       kill_ns = MonotonicNs() + options_.stop_grace_ns;
     }
@@ -183,7 +188,7 @@ void Supervisor::NoteExit(const ChildProcess* child, const std::string& how) {
   }
   if (child != nullptr) {
     STENO_ERROR("stenotype ended with {}; its last lines: {}", how, fmt::join(child->last_lines(), " | "));
-  } else if (thread_.get_stop_token().stop_requested()) {
+  } else if (stop_.stop_requested()) {
     STENO_INFO("stenotype stopped with {}", how);
   } else {
     STENO_ERROR("cannot start stenotype: {}", how);

@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,14 +49,20 @@ std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_
 
 class Supervisor {
  public:
-  // kInvalid if stenotype_path is not an executable file; kIo if the directories cannot be made.
-  static Result<std::unique_ptr<Supervisor>> Start(SupervisorOptions options);
-  ~Supervisor();  // as RequestStop() and waiting
+  // Checks and makes what stenotype needs. kInvalid if stenotype_path is not an executable file; kIo if the directories
+  // cannot be made.
+  static Result<std::unique_ptr<Supervisor>> Prepare(SupervisorOptions options);
+  ~Supervisor();  // as Stop()
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  // Asks stenotype to end; does not wait. The destructor does.
-  void RequestStop() { thread_.request_stop(); }
+  // Starts stenotype, once; further starts are its own business.
+  void Start();
+
+  // Asks stenotype to end; does not wait.
+  void RequestStop() { stop_.request_stop(); }
+  // Ends stenotype and removes its links.
+  void Stop();
 
   [[nodiscard]] CaptureState state() const;
 
@@ -62,16 +70,17 @@ class Supervisor {
   Supervisor(SupervisorOptions options, CaptureDirectories directories)
       : options_(std::move(options)), directories_(std::move(directories)) {}
 
-  void Run(const std::stop_token& stop);
-  void RunOnce(const std::stop_token& stop);
-  std::string Watch(const std::stop_token& stop, ChildProcess& child, const ArenaList& arenas);
+  void Run();
+  void RunOnce();
+  std::string Watch(ChildProcess& child, const ArenaList& arenas);
   void NoteExit(const ChildProcess* child, const std::string& how);
 
   const SupervisorOptions options_;
-  const CaptureDirectories directories_;
+  std::optional<CaptureDirectories> directories_;
   mutable std::mutex mutex_;
   CaptureState state_;  // guarded by mutex_
-  std::jthread thread_;  // last: it uses all of the above
+  std::stop_source stop_;
+  std::thread thread_;  // last: it uses all of the above
 };
 
 }  // namespace steno

@@ -49,7 +49,8 @@ Result<std::optional<uint64_t>> FindNextBlock(int fd, const std::string& path, u
   for (uint64_t searched = 0; searched < kResyncBytes; searched += kScanBytes) {
     at = SeekData(fd, at, end) / kDiskAlignment * kDiskAlignment;
     if (at >= end) break;
-    STENO_TRY(const size_t got, ReadSome(fd, {piece.data(), std::min<uint64_t>(piece.size(), end - at)}, at, path));
+    STENO_TRY(const size_t got,
+              ReadSome(fd, {piece.data(), std::min<uint64_t>(piece.size(), end - at)}, at, path));
     if (got == 0) break;
     for (size_t i = 0; i + kFirstPacketOffset <= got; i += kDiskAlignment) {
       BlockHeader header;
@@ -83,7 +84,8 @@ std::string InterfaceName(const BlockHeader& header) {
   return name;
 }
 
-// The table entry of a foreign block: its times come from its packets. nullopt if no packet of it can be read.
+// The table entry of a foreign block: its times come from its packets. nullopt if no packet of it can be
+// read.
 std::optional<BlockEntry> ReadForeignBlock(std::span<const uint8_t> block, uint64_t file_offset) {
   KernelBlockHeader header;
   std::memcpy(&header, block.data(), sizeof header);
@@ -118,7 +120,8 @@ Result<uint64_t> FindNonZero(int fd, const std::string& path, uint64_t offset, u
     at = SeekData(fd, at, end);
     if (at >= end) return end;
     piece.resize(kScanBytes);
-    STENO_TRY(const size_t got, ReadSome(fd, {piece.data(), std::min<uint64_t>(piece.size(), end - at)}, at, path));
+    STENO_TRY(const size_t got,
+              ReadSome(fd, {piece.data(), std::min<uint64_t>(piece.size(), end - at)}, at, path));
     if (got == 0) return end;
     const auto stop = piece.begin() + static_cast<std::ptrdiff_t>(got);
     const auto found = std::find_if(piece.begin(), stop, [](uint8_t byte) { return byte != 0; });
@@ -162,7 +165,8 @@ Result<BlockTable> WalkForeignBlocks(int fd, const std::string& path, uint64_t e
   table.foreign = true;
   std::vector<uint8_t> block(kForeignBlockBytes);
   for (uint64_t at = 0; at < end; at += kForeignBlockBytes) {
-    STENO_TRY(const size_t got, ReadSome(fd, {block.data(), std::min(kForeignBlockBytes, end - at)}, at, path));
+    STENO_TRY(const size_t got,
+              ReadSome(fd, {block.data(), std::min(kForeignBlockBytes, end - at)}, at, path));
     const auto entry = ReadForeignBlock(std::span(block).first(got), at);
     if (!entry) break;
     table.blocks.push_back(*entry);

@@ -1,4 +1,5 @@
-// The three implementations of IoEngine. Each fails when the kernel, or what confines the process, refuses it.
+// The three implementations of IoEngine. Each fails when the kernel, or what confines the process, refuses
+// it.
 #pragma once
 
 #include <memory>
@@ -8,11 +9,12 @@
 
 namespace steno {
 
-// The ring is bound to the thread of the first SubmitWrite(), which is then the only one that may submit and reap. It
-// accepts writes to open descriptors and nothing else, so it cannot be used to leave a sandbox.
+// The ring is bound to the thread of the first SubmitWrite(), which is then the only one that may submit and
+// reap. It accepts writes to open descriptors and nothing else, so it cannot be used to leave a sandbox.
 Result<std::unique_ptr<IoEngine>> MakeUringEngine(unsigned queue_depth);
 
-// Linux native AIO by its system calls. Asynchronous with O_DIRECT only: a buffered write happens inside SubmitWrite().
+// Linux native AIO by its system calls. Asynchronous with O_DIRECT only: a buffered write happens inside
+// SubmitWrite().
 Result<std::unique_ptr<IoEngine>> MakeLibaioEngine(unsigned queue_depth);
 
 // A few threads that call pwrite().

@@ -37,7 +37,8 @@ std::vector<NamedFile> SelectPacketFiles(const std::vector<std::string>& entries
   return files;
 }
 
-std::vector<NamedFile> FindOrphanIndexes(const std::vector<NamedFile>& packets, const std::vector<NamedFile>& indexes) {
+std::vector<NamedFile> FindOrphanIndexes(const std::vector<NamedFile>& packets,
+                                         const std::vector<NamedFile>& indexes) {
   std::vector<NamedFile> orphans;
   for (const NamedFile& index : indexes) {
     if (packets.empty() || index.id >= packets.back().id) break;

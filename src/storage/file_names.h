@@ -1,5 +1,5 @@
-// The names of packet and index files: decimal microseconds since the epoch, hidden (a dot in front) until complete.
-// Thread-safe: no state.
+// The names of packet and index files: decimal microseconds since the epoch, hidden (a dot in front) until
+// complete. Thread-safe: no state.
 #pragma once
 
 #include <cstdint>
@@ -18,16 +18,17 @@ struct NamedFile {
   std::string name;
 };
 
-// The number that `name` is, or nullopt unless it is 1 to 19 decimal digits without a leading zero: names that differ
-// are then different numbers, and every number fits an int64_t.
+// The number that `name` is, or nullopt unless it is 1 to 19 decimal digits without a leading zero: names
+// that differ are then different numbers, and every number fits an int64_t.
 std::optional<uint64_t> ParseFileName(std::string_view name);
 
 // Of all entries of a directory, those with final names, oldest first.
 std::vector<NamedFile> SelectPacketFiles(const std::vector<std::string>& entries);
 
-// The indexes that have no packet file and are older than the newest packet file: what a deletion leaves that was
-// interrupted between the two. (A younger index may be one whose packet file came after the listing.)
+// The indexes that have no packet file and are older than the newest packet file: what a deletion leaves that
+// was interrupted between the two. (A younger index may be one whose packet file came after the listing.)
 // REQUIRES: both sorted as SelectPacketFiles() returns them, and `packets` listed before `indexes`.
-std::vector<NamedFile> FindOrphanIndexes(const std::vector<NamedFile>& packets, const std::vector<NamedFile>& indexes);
+std::vector<NamedFile> FindOrphanIndexes(const std::vector<NamedFile>& packets,
+                                         const std::vector<NamedFile>& indexes);
 
 }  // namespace steno

@@ -85,7 +85,8 @@ void FilePreparer::Impl::Run(const std::stop_token& stop) {
 }
 
 FilePreparer::FilePreparer(std::vector<PreparerSlotOptions> slots) : impl_(std::make_unique<Impl>()) {
-  for (PreparerSlotOptions& options : slots) impl_->slots.push_back(std::make_unique<Slot>(std::move(options)));
+  for (PreparerSlotOptions& options : slots)
+    impl_->slots.push_back(std::make_unique<Slot>(std::move(options)));
   auto wake = MakeEventFd();
   STENO_CHECK(wake.has_value());  // out of descriptors before anything has begun
   impl_->wake.reset(*wake);

@@ -100,7 +100,9 @@ TEST(FilePreparer, TakesWhatTheDiskHasAndRecovers) {
 
 TEST(FilePreparer, StopsAtOnceWhileItFails) {
   const int64_t start = MonotonicNs();
-  { const FilePreparer preparer({{"/nonexistent", 4096, 4096}}); }
+  {
+    const FilePreparer preparer({{"/nonexistent", 4096, 4096}});
+  }
   EXPECT_LT(MonotonicNs() - start, 2 * kNsPerSecond);
 }
 

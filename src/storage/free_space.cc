@@ -17,7 +17,7 @@ double Percent(uint64_t part, uint64_t total) {
 }  // namespace
 
 Result<SpaceMeasure> MeasureSpace(const std::string& directory) {
-  struct statfs info {};
+  struct statfs info{};
   while (::statfs(directory.c_str(), &info) != 0) {
     if (errno != EINTR) return Fail(Error::System("statfs " + directory));
   }

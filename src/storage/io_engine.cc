@@ -87,7 +87,8 @@ Result<std::unique_ptr<IoEngine>> MakeProbed(const Kind& kind, unsigned queue_de
 
 Result<IoEngineChoice> MakeIoEngine(const IoEngineOptions& options) {
   if (options.queue_depth == 0 || options.queue_depth > kMaxQueueDepth) {
-    return Fail(Error::Invalid(fmt::format("queue depth {}: expected 1..{}", options.queue_depth, kMaxQueueDepth)));
+    return Fail(
+        Error::Invalid(fmt::format("queue depth {}: expected 1..{}", options.queue_depth, kMaxQueueDepth)));
   }
   const bool automatic = options.kind == "auto";
   std::string refusals;

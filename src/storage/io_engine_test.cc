@@ -79,7 +79,8 @@ class IoEngineTest : public ::testing::TestWithParam<const char*> {
   const std::string path_ = dir_.path() + "/file";
 };
 
-// Pieces of random size in random order, as many in flight as allowed, from memory that is registered in part.
+// Pieces of random size in random order, as many in flight as allowed, from memory that is registered in
+// part.
 void WriteRandomly(IoEngine& engine, int fd, const Mapping& memory, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<std::pair<size_t, size_t>> pieces;
@@ -206,7 +207,8 @@ TEST_P(IoEngineTest, AFileSizeLimitIsAnErrorOfItsWrite) {
   });
 }
 
-// The capture thread sleeps in epoll with EPOLLET: each completion must give an edge, and Reap must then find it.
+// The capture thread sleeps in epoll with EPOLLET: each completion must give an edge, and Reap must then find
+// it.
 TEST_P(IoEngineTest, AnnouncesEveryCompletionByAnEdge) {
   const Mapping memory = RandomMemory(kPage, 9);
   const auto engine = Make(GetParam(), 8);
@@ -302,7 +304,8 @@ TEST(MakeIoEngine, FallsBackAndSaysWhy) {
     const auto choice = MakeIoEngine({"auto", 8});
     ASSERT_TRUE(choice) << choice.error().message;
     EXPECT_EQ(choice->engine->name(), "libaio");
-    EXPECT_NE(choice->reason.find("io_uring_setup: Operation not permitted"), std::string::npos) << choice->reason;
+    EXPECT_NE(choice->reason.find("io_uring_setup: Operation not permitted"), std::string::npos)
+        << choice->reason;
     EXPECT_TRUE(choice->reason.find("seccomp") != std::string::npos ||
                 choice->reason.find("io_uring_disabled") != std::string::npos)
         << choice->reason;

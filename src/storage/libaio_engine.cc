@@ -1,5 +1,5 @@
-// Linux native AIO through its system calls (io_setup(2), io_submit(2), io_getevents(2); <linux/aio_abi.h>). Container
-// runtimes that refuse io_uring let these pass.
+// Linux native AIO through its system calls (io_setup(2), io_submit(2), io_getevents(2); <linux/aio_abi.h>).
+// Container runtimes that refuse io_uring let these pass.
 #include <linux/aio_abi.h>
 #include <sys/syscall.h>
 #include <unistd.h>

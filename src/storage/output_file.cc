@@ -28,10 +28,10 @@ std::string PathOf(const OutputFile& file) { return file.directory + "/" + file.
 
 // True if `path` still names the open file: a recovery that met it before it was locked may have removed it.
 bool IsSameFile(int fd, const std::string& path) {
-  struct stat open_file {};
-  struct stat named {};
-  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 && open_file.st_ino == named.st_ino &&
-         open_file.st_dev == named.st_dev;
+  struct stat open_file{};
+  struct stat named{};
+  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
 }
 
 // Creates and locks a new hidden file in file.directory.
@@ -52,23 +52,25 @@ Status CreateLocked(OutputFile& file) {
     }
     // A recovery holds or has removed it. The next name is as good.
   }
-  return Fail(Error::Exhausted(fmt::format("{}: no free hidden name in {} tries", file.directory, kMaxNameTries)));
+  return Fail(
+      Error::Exhausted(fmt::format("{}: no free hidden name in {} tries", file.directory, kMaxNameTries)));
 }
 
-// Switches to direct I/O if the file system does it at our alignment. (Opening with O_DIRECT and O_CREAT would leave
-// the file behind where it is refused.)
+// Switches to direct I/O if the file system does it at our alignment. (Opening with O_DIRECT and O_CREAT
+// would leave the file behind where it is refused.)
 bool EnableDirect(int fd) {
-  struct statx info {};
+  struct statx info{};
   if (::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) == 0 && (info.stx_mask & STATX_DIOALIGN) != 0) {
     const bool refused = info.stx_dio_offset_align == 0;
-    if (refused || info.stx_dio_offset_align > kDiskAlignment || info.stx_dio_mem_align > kDiskAlignment) return false;
+    if (refused || info.stx_dio_offset_align > kDiskAlignment || info.stx_dio_mem_align > kDiskAlignment)
+      return false;
   }
   const int flags = ::fcntl(fd, F_GETFL);
   return flags >= 0 && ::fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
 }
 
-// Preallocates `bytes`, or as much of it as the disk has, but at least `minimum`. Mode 0, so that the file has its
-// final size at once: writes that extend a file cost worker threads in io_uring and block in libaio.
+// Preallocates `bytes`, or as much of it as the disk has, but at least `minimum`. Mode 0, so that the file
+// has its final size at once: writes that extend a file cost worker threads in io_uring and block in libaio.
 Result<uint64_t> Allocate(int fd, uint64_t bytes, uint64_t minimum, const std::string& path) {
   for (uint64_t want = bytes;;) {
     if (::fallocate(fd, 0, 0, static_cast<off_t>(want)) == 0) return want;
@@ -127,7 +129,8 @@ Result<std::string> PublishFile(OutputFile file, uint64_t file_id, uint64_t used
   if (::ftruncate(file.fd.get(), static_cast<off_t>(used_bytes)) != 0) {
     STENO_WARN("{}", Error::System(fmt::format("cut {} to {} bytes", hidden, used_bytes)).message);
   }
-  if (const Status synced = SyncData(file.fd.get(), hidden); !synced) STENO_WARN("{}", synced.error().message);
+  if (const Status synced = SyncData(file.fd.get(), hidden); !synced)
+    STENO_WARN("{}", synced.error().message);
 
   for (int tries = 0; tries < kMaxNameTries; ++tries, ++file_id) {
     std::string name = std::to_string(file_id);
@@ -135,10 +138,12 @@ Result<std::string> PublishFile(OutputFile file, uint64_t file_id, uint64_t used
     const int error = RenameNoReplace(hidden, path);
     if (error == EEXIST) continue;
     if (error != 0) return Fail(Error::System("rename " + hidden + " to " + path, error));
-    if (const Status synced = SyncDirectory(file.directory); !synced) STENO_WARN("{}", synced.error().message);
+    if (const Status synced = SyncDirectory(file.directory); !synced)
+      STENO_WARN("{}", synced.error().message);
     return name;
   }
-  return Fail(Error::Exhausted(fmt::format("publish {}: {} names up to {} are taken", hidden, kMaxNameTries, file_id)));
+  return Fail(Error::Exhausted(
+      fmt::format("publish {}: {} names up to {} are taken", hidden, kMaxNameTries, file_id)));
 }
 
 Status DiscardFile(OutputFile file) {

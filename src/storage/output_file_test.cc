@@ -20,7 +20,7 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 
 struct stat StatOf(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
   return info;
 }
@@ -160,13 +160,15 @@ TEST(OutputFile, AFileSizeLimitGivesSmallerFiles) {
 }
 
 TEST(FileNames, OnlyPlainNumbersAreNames) {
-  for (const char* name : {"1", "1700000000000000", "9223372036854775807"}) EXPECT_TRUE(IsPacketFileName(name)) << name;
+  for (const char* name : {"1", "1700000000000000", "9223372036854775807"})
+    EXPECT_TRUE(IsPacketFileName(name)) << name;
   for (const char* name : {"", "0", "01", "-1", "+1", " 1", "1 ", "1.5", "1a", "9223372036854775808",
                            "99999999999999999999", ".1", "lost+found"}) {
     EXPECT_FALSE(IsPacketFileName(name)) << name;
   }
   EXPECT_TRUE(IsHiddenPacketFileName(".1700000000000000"));
-  for (const char* name : {".", "..", "1", "..1", ".1.tmp", ".bashrc"}) EXPECT_FALSE(IsHiddenPacketFileName(name)) << name;
+  for (const char* name : {".", "..", "1", "..1", ".1.tmp", ".bashrc"})
+    EXPECT_FALSE(IsHiddenPacketFileName(name)) << name;
 }
 
 TEST(FileNames, AreOrderedAsNumbers) {

@@ -53,7 +53,7 @@ Result<PacketFile> PacketFile::Open(const std::string& path) {
     if (error.sys_errno == ENOENT) error.code = ErrorCode::kNotFound;
     return Fail(std::move(error));
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd->get(), &info) != 0) return Fail(Error::System("stat " + path));
   if (!S_ISREG(info.st_mode)) return Fail(Error::Invalid(path + ": not a regular file"));
   return PacketFile(path, std::move(*fd));

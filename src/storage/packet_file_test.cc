@@ -144,7 +144,8 @@ TEST_F(PacketFileTest, NeverTakesABlockOfAnotherFile) {
   const TestFile other = MakeTestFile(8, 6, 1'700'000'000'000'000, 100);
   ASSERT_EQ(file.block_offsets[2], other.block_offsets[2]) << "same seed, same sizes";
   std::vector<uint8_t> bytes = file.bytes;
-  bytes.insert(bytes.end(), other.bytes.begin() + static_cast<std::ptrdiff_t>(file.bytes.size()), other.bytes.end());
+  bytes.insert(bytes.end(), other.bytes.begin() + static_cast<std::ptrdiff_t>(file.bytes.size()),
+               other.bytes.end());
   const BlockTable table = Walk(bytes);
   ExpectBlocks(table, file, 3);
   EXPECT_FALSE(table.clean);
@@ -156,8 +157,9 @@ TEST_F(PacketFileTest, NeverTakesABlockAtAnotherPlace) {
   bytes.insert(bytes.end(), file.bytes.begin(), file.bytes.end());
   ExpectBlocks(Walk(bytes), file, 3);
   // Nor may a file begin with a later block.
-  EXPECT_TRUE(Walk({file.bytes.begin() + static_cast<std::ptrdiff_t>(file.block_offsets[1]), file.bytes.end()})
-                  .blocks.empty());
+  EXPECT_TRUE(
+      Walk({file.bytes.begin() + static_cast<std::ptrdiff_t>(file.block_offsets[1]), file.bytes.end()})
+          .blocks.empty());
 }
 
 TEST_F(PacketFileTest, SurvivesRandomDamageOfHeaders) {
@@ -167,7 +169,8 @@ TEST_F(PacketFileTest, SurvivesRandomDamageOfHeaders) {
     const TestFile file = MakeTestFile(seed, 5, 1'700'000'000'000'000, 5, 4096, 500);
     std::vector<uint8_t> bytes = file.bytes;
     for (int i = 0; i < 3; ++i) {
-      bytes[file.block_offsets[random() % 5] + random() % kFirstPacketOffset] = static_cast<uint8_t>(random());
+      bytes[file.block_offsets[random() % 5] + random() % kFirstPacketOffset] =
+          static_cast<uint8_t>(random());
     }
     const BlockTable table = Walk(bytes);
     EXPECT_LE(table.valid_bytes, bytes.size());

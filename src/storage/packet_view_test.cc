@@ -103,7 +103,8 @@ TEST_P(DamagedPacket, EndsTheWalkWithAnError) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DamagedPacket,
-                         ::testing::Values(Damage{"MacInHeader", kMac, 2, 67, 0}, Damage{"MacZero", kMac, 2, 0, 0},
+                         ::testing::Values(Damage{"MacInHeader", kMac, 2, 67, 0},
+                                           Damage{"MacZero", kMac, 2, 0, 0},
                                            Damage{"MacOutside", kMac, 2, 0xffff, 0},
                                            Damage{"SnaplenOutside", kSnaplen, 4, 8192, 0},
                                            Damage{"SnaplenHuge", kSnaplen, 4, 0xffffffff, 0},
@@ -134,7 +135,8 @@ TEST(PacketWalk, ReturnsWhatWasWritten) {
       const PacketView* packet = walk.Next();
       ASSERT_NE(packet, nullptr);
       EXPECT_EQ(packet->time_ns, expected.time_ns);
-      EXPECT_TRUE(std::equal(packet->frame.begin(), packet->frame.end(), expected.frame.begin(), expected.frame.end()));
+      EXPECT_TRUE(std::equal(packet->frame.begin(), packet->frame.end(), expected.frame.begin(),
+                             expected.frame.end()));
     }
     EXPECT_EQ(walk.Next(), nullptr);
     EXPECT_TRUE(walk.status());
@@ -149,7 +151,8 @@ TEST(PacketWalk, SurvivesRandomDamage) {
     TestFile file = MakeTestFile(seed, 1, 1, 1, 4096, 300);
     for (int i = 0; i < 4; ++i) file.bytes[random() % file.bytes.size()] = static_cast<uint8_t>(random());
     const size_t size = random() % (file.bytes.size() + 1);
-    const std::vector<uint8_t> cut(file.bytes.begin(), file.bytes.begin() + static_cast<std::ptrdiff_t>(size));
+    const std::vector<uint8_t> cut(file.bytes.begin(),
+                                   file.bytes.begin() + static_cast<std::ptrdiff_t>(size));
     PacketWalk walk(cut, random() % 1024, file.bytes.size(), 0);
     uint64_t sum = 0;
     uint64_t last = 0;

@@ -45,7 +45,8 @@ class Ring {
 
 class PwriteEngine final : public IoEngine {
  public:
-  explicit PwriteEngine(unsigned queue_depth) : slots_(queue_depth), waiting_(queue_depth), finished_(queue_depth) {}
+  explicit PwriteEngine(unsigned queue_depth)
+      : slots_(queue_depth), waiting_(queue_depth), finished_(queue_depth) {}
   PwriteEngine(const PwriteEngine&) = delete;
   PwriteEngine& operator=(const PwriteEngine&) = delete;
   ~PwriteEngine() override;
@@ -96,7 +97,8 @@ Status PwriteEngine::Init() {
 
 int64_t PwriteEngine::WriteAll(WriteSlot& slot) {
   for (;;) {
-    const ssize_t put = ::pwrite(slot.fd, slot.rest(), slot.rest_bytes(), static_cast<off_t>(slot.rest_offset()));
+    const ssize_t put =
+        ::pwrite(slot.fd, slot.rest(), slot.rest_bytes(), static_cast<off_t>(slot.rest_offset()));
     int64_t result = 0;
     if (AdvanceWrite(slot, put < 0 ? -errno : put, result) == WriteStep::kFinished) return result;
   }

@@ -27,8 +27,8 @@ enum class Claim {
   kGone,   // another recovery was faster
 };
 
-// Opens and locks a hidden file. The lock tells whether its writer lives; the second look, whether the name still means
-// the file that was locked.
+// Opens and locks a hidden file. The lock tells whether its writer lives; the second look, whether the name
+// still means the file that was locked.
 Result<Claim> ClaimFile(const std::string& path, UniqueFd& fd, struct stat& info) {
   auto opened = OpenFile(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
   if (!opened) {
@@ -42,8 +42,9 @@ Result<Claim> ClaimFile(const std::string& path, UniqueFd& fd, struct stat& info
     if (errno == EWOULDBLOCK) return Claim::kInUse;
     return Fail(Error::System("lock " + path));
   }
-  struct stat named {};
-  const bool same = ::lstat(path.c_str(), &named) == 0 && named.st_ino == info.st_ino && named.st_dev == info.st_dev;
+  struct stat named{};
+  const bool same =
+      ::lstat(path.c_str(), &named) == 0 && named.st_ino == info.st_ino && named.st_dev == info.st_dev;
   return same ? Claim::kOurs : Claim::kGone;
 }
 
@@ -85,7 +86,7 @@ Status Recovery::RecoverPacketFile(const std::string& hidden) {
   OutputFile file;
   file.directory = packets_;
   file.hidden_name = hidden;
-  struct stat info {};
+  struct stat info{};
   STENO_TRY(const Claim claim, ClaimFile(path, file.fd, info));
   if (claim == Claim::kGone) return {};
   if (claim == Claim::kInUse) {
@@ -96,7 +97,8 @@ Status Recovery::RecoverPacketFile(const std::string& hidden) {
   STENO_TRY(const BlockTable table, packets.WalkBlocks());
   if (!table.blocks.empty()) return Publish(std::move(file), table, info);
   if (!table.clean) {
-    return Fail(Error::Corrupt(path + ": left by a crash, but it starts with no packet block; look at it and remove it"));
+    return Fail(Error::Corrupt(
+        path + ": left by a crash, but it starts with no packet block; look at it and remove it"));
   }
   STENO_CHECK_OK(DiscardFile(std::move(file)));
   ++report_.removed_empty;
@@ -106,13 +108,14 @@ Status Recovery::RecoverPacketFile(const std::string& hidden) {
 Status Recovery::Publish(OutputFile file, const BlockTable& table, const struct stat& before) {
   const std::string hidden = file.hidden_name;
   if (!table.clean) {
-    STENO_WARN("{}/{}: {} blocks are missing; what follows byte {} is cut off", packets_, hidden, table.missing_blocks,
-               table.valid_bytes);
+    STENO_WARN("{}/{}: {} blocks are missing; what follows byte {} is cut off", packets_, hidden,
+               table.missing_blocks, table.valid_bytes);
   }
   const uint64_t named = *ParseFileName(std::string_view(hidden).substr(1));
   // A file id that could not be a name can only come from a writer that is not ours.
   const bool usable = ParseFileName(std::to_string(table.file_id)).has_value();
-  STENO_TRY(const std::string name, PublishFile(std::move(file), usable ? table.file_id : named, table.valid_bytes));
+  STENO_TRY(const std::string name,
+            PublishFile(std::move(file), usable ? table.file_id : named, table.valid_bytes));
   // The file is as old as its packets, not as its recovery.
   const std::array<timespec, 2> times{before.st_atim, before.st_mtim};
   ::utimensat(AT_FDCWD, (packets_ + "/" + name).c_str(), times.data(), 0);
@@ -129,7 +132,7 @@ Status Recovery::Publish(OutputFile file, const BlockTable& table, const struct 
 Status Recovery::RemoveUnfinishedIndex(const std::string& hidden) {
   const std::string path = indexes_ + "/" + hidden;
   UniqueFd fd;
-  struct stat info {};
+  struct stat info{};
   STENO_TRY(const Claim claim, ClaimFile(path, fd, info));
   if (claim == Claim::kInUse) ++report_.in_use;
   if (claim != Claim::kOurs) return {};
@@ -150,13 +153,15 @@ Status Recovery::RemoveOrphanIndexes() {
 
 }  // namespace
 
-Result<RecoveryReport> RecoverDirectory(const std::string& packets_directory, const std::string& index_directory) {
+Result<RecoveryReport> RecoverDirectory(const std::string& packets_directory,
+                                        const std::string& index_directory) {
   auto report = Recovery(packets_directory, index_directory).Run();
   if (!report) return report;
   // In the order of their names, so that indexes are rebuilt from the oldest on.
-  std::sort(report->published.begin(), report->published.end(), [](const RecoveredFile& a, const RecoveredFile& b) {
-    return ParseFileName(a.name).value_or(0) < ParseFileName(b.name).value_or(0);
-  });
+  std::sort(report->published.begin(), report->published.end(),
+            [](const RecoveredFile& a, const RecoveredFile& b) {
+              return ParseFileName(a.name).value_or(0) < ParseFileName(b.name).value_or(0);
+            });
   return report;
 }
 

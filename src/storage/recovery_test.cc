@@ -55,7 +55,7 @@ TEST_F(RecoveryTest, PublishesTheValidPrefixUnderTheFilesName) {
   EXPECT_TRUE(report.problems.empty());
   EXPECT_FALSE(Exists(Packet(kHiddenName)));
   EXPECT_EQ(ReadTestFile(Packet(kFinalName)), whole);
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(Packet(kFinalName).c_str(), &info), 0);
   EXPECT_EQ(info.st_mtime, 2000) << "as old as its packets";
   EXPECT_TRUE(Recover().published.empty()) << "nothing left to do";
@@ -191,8 +191,8 @@ TEST_F(RecoveryTest, SurvivesAnyDamage) {
   }
 }
 
-// A server and a writer that start together, while files are being prepared: each crashed file is published once, no
-// file in use disappears.
+// A server and a writer that start together, while files are being prepared: each crashed file is published
+// once, no file in use disappears.
 TEST_F(RecoveryTest, SeveralAtOnceAndAWriterDoNotHurtEachOther) {
   for (uint64_t round = 0; round < 10; ++round) {
     for (uint64_t i = 0; i < 8; ++i) {

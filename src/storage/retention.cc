@@ -18,7 +18,7 @@ namespace {
 bool ConcernsDirectory(int error) { return error == EACCES || error == EPERM || error == EROFS; }
 
 Result<dev_t> DeviceOf(const std::string& directory) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(directory.c_str(), &info) != 0) return Fail(Error::System("stat " + directory));
   return info.st_dev;
 }
@@ -86,7 +86,7 @@ void Retention::Pass::Open(const RetentionDirectory& options) {
 
 // Removes a regular file and returns 0, or the errno of why not (EINVAL: something else has that name).
 int Retention::Pass::Remove(const std::string& path, dev_t device) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return errno;
   if (!S_ISREG(info.st_mode)) return EINVAL;
   if (::unlink(path.c_str()) != 0) {

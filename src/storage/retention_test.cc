@@ -26,7 +26,8 @@ RetentionDirectory MakeDirectory(const std::string& root, double free_percent, u
 }
 
 void AddFile(const RetentionDirectory& directory, uint64_t id, size_t packet_bytes, size_t index_bytes = 10) {
-  WriteTestFile(directory.packets_directory + "/" + std::to_string(id), std::vector<uint8_t>(packet_bytes, 1));
+  WriteTestFile(directory.packets_directory + "/" + std::to_string(id),
+                std::vector<uint8_t>(packet_bytes, 1));
   WriteTestFile(directory.index_directory + "/" + std::to_string(id), std::vector<uint8_t>(index_bytes, 1));
 }
 
@@ -115,7 +116,7 @@ TEST(Retention, KeepsTheIndexDisksLimitToo) {
     EXPECT_EQ(Retention({directory}).Enforce().files_deleted, 0u);
     // Above what the packets' disk is short of anyway this would delete all.
     directory.disk_free_percent = 30;
-    struct stat info {};
+    struct stat info{};
     ASSERT_EQ(::stat(directory.packets_directory.c_str(), &info), 0);
     const auto space = MeasureSpace(directory.packets_directory);
     ASSERT_TRUE(space);

@@ -58,14 +58,16 @@ int RunChild(const std::function<bool()>& prepare, const std::function<void()>& 
 
 }  // namespace
 
-std::vector<TestPacket> RandomPackets(std::mt19937_64& random, size_t count, size_t max_frame, int64_t start_ns) {
+std::vector<TestPacket> RandomPackets(std::mt19937_64& random, size_t count, size_t max_frame,
+                                      int64_t start_ns) {
   std::vector<TestPacket> packets(count);
   int64_t now = start_ns;
   for (TestPacket& packet : packets) {
     now += static_cast<int64_t>(random() % 1'000'000);
     packet.time_ns = now;
     packet.frame.resize(1 + random() % max_frame);
-    std::generate(packet.frame.begin(), packet.frame.end(), [&random] { return static_cast<uint8_t>(random()); });
+    std::generate(packet.frame.begin(), packet.frame.end(),
+                  [&random] { return static_cast<uint8_t>(random()); });
   }
   return packets;
 }
@@ -129,7 +131,7 @@ std::vector<uint8_t> ReadTestFile(const std::string& path) {
 }
 
 bool Exists(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return ::lstat(path.c_str(), &info) == 0;
 }
 

@@ -1,6 +1,7 @@
-// io_uring through liburing 2.3. The ring is made disabled (IORING_SETUP_R_DISABLED) and enabled by the first write: with
-// SINGLE_ISSUER it then belongs to the capture thread, wherever it was made. Rings are enabled and restricted by the
-// io_uring_register() system call, as the shared library of this version does not export the wrappers.
+// io_uring through liburing 2.3. The ring is made disabled (IORING_SETUP_R_DISABLED) and enabled by the first
+// write: with SINGLE_ISSUER it then belongs to the capture thread, wherever it was made. Rings are enabled
+// and restricted by the io_uring_register() system call, as the shared library of this version does not
+// export the wrappers.
 #include <liburing.h>
 #include <poll.h>
 
@@ -76,7 +77,8 @@ Status UringEngine::Init() {
   if (const int error = io_uring_register_eventfd(&ring_, event_fd_.get()); error < 0) {
     return Fail(Error::System("io_uring_register eventfd", -error));
   }
-  // Only writes that would block go to kernel worker threads; a limit that cannot be set is no reason to fail.
+  // Only writes that would block go to kernel worker threads; a limit that cannot be set is no reason to
+  // fail.
   std::array<unsigned, 2> workers{kMaxWorkers, kMaxWorkers};
   io_uring_register_iowq_max_workers(&ring_, workers.data());
   Restrict();
@@ -85,7 +87,8 @@ Status UringEngine::Init() {
 
 Status UringEngine::SetUp() {
   // TASKRUN_FLAG lets Reap() see without a system call whether completions wait.
-  constexpr unsigned kBest = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  constexpr unsigned kBest =
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
   int error = 0;
   for (const unsigned flags : {kBest, 0u}) {
     io_uring_params params{};
@@ -116,7 +119,8 @@ void UringEngine::Restrict() {
 }
 
 Status UringEngine::Enable() {
-  const int error = io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  const int error =
+      io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
   if (error < 0) return Fail(Error::System("io_uring_register enable rings", -error));
   enabled_ = true;
   return {};
@@ -126,10 +130,12 @@ void UringEngine::RegisterMemory(std::span<const iovec> regions) {
   std::vector<iovec> chunks;
   for (const iovec& region : regions) {
     for (size_t at = 0; at < region.iov_len; at += kMaxRegionBytes) {
-      chunks.push_back({static_cast<uint8_t*>(region.iov_base) + at, std::min(kMaxRegionBytes, region.iov_len - at)});
+      chunks.push_back(
+          {static_cast<uint8_t*>(region.iov_base) + at, std::min(kMaxRegionBytes, region.iov_len - at)});
     }
   }
-  std::sort(chunks.begin(), chunks.end(), [](const iovec& a, const iovec& b) { return a.iov_base < b.iov_base; });
+  std::sort(chunks.begin(), chunks.end(),
+            [](const iovec& a, const iovec& b) { return a.iov_base < b.iov_base; });
   if (!regions_.empty()) io_uring_unregister_buffers(&ring_);
   regions_.clear();
   if (chunks.empty() || chunks.size() > kMaxRegions) return;
@@ -140,8 +146,9 @@ void UringEngine::RegisterMemory(std::span<const iovec> regions) {
 }
 
 int UringEngine::BufferIndex(const uint8_t* data, size_t bytes) const {
-  const auto after = std::upper_bound(regions_.begin(), regions_.end(), data,
-                                      [](const uint8_t* at, const iovec& region) { return at < region.iov_base; });
+  const auto after =
+      std::upper_bound(regions_.begin(), regions_.end(), data,
+                       [](const uint8_t* at, const iovec& region) { return at < region.iov_base; });
   if (after == regions_.begin()) return -1;
   const iovec& region = *(after - 1);
   const auto start = static_cast<size_t>(data - static_cast<const uint8_t*>(region.iov_base));

@@ -74,7 +74,8 @@ TEST_F(UringEngineTest, RegistersMemoryBeforeAndAfterTheFirstWrite) {
   engine_->RegisterMemory(halves);
   EXPECT_EQ(RegisteredBuffers(ring_), 2);
   // Inside, across an end, before and behind the regions: fixed or plain, the write succeeds.
-  for (const size_t offset : {0, 4096, 8192, 12288, 65536, 69632}) EXPECT_EQ(WriteFirst(*memory, offset, 8192), 8192);
+  for (const size_t offset : {0, 4096, 8192, 12288, 65536, 69632})
+    EXPECT_EQ(WriteFirst(*memory, offset, 8192), 8192);
   const iovec whole{memory->data(), memory->size()};
   engine_->RegisterMemory({&whole, 1});
   EXPECT_EQ(RegisteredBuffers(ring_), 1);

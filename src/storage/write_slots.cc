@@ -31,8 +31,9 @@ WriteStep AdvanceWrite(WriteSlot& slot, int64_t reported, int64_t& result) {
     result = static_cast<int64_t>(slot.bytes);
     return WriteStep::kFinished;
   }
-  // O_DIRECT wants an aligned rest, so part of an alignment unit is written again. Less than one unit is taken as it
-  // is: the next try then tells what is wrong (ENOSPC, or EINVAL with O_DIRECT) and this cannot go on for ever.
+  // O_DIRECT wants an aligned rest, so part of an alignment unit is written again. Less than one unit is
+  // taken as it is: the next try then tells what is wrong (ENOSPC, or EINVAL with O_DIRECT) and this cannot
+  // go on for ever.
   const size_t aligned = written / kDiskAlignment * kDiskAlignment;
   slot.done += aligned > 0 ? aligned : written;
   return WriteStep::kAgain;
@@ -65,7 +66,9 @@ WriteCompletion WriteSlots::Finish(unsigned index, int64_t result) {
   return completion;
 }
 
-Status QueueFull(unsigned depth) { return Fail(Error::Exhausted(fmt::format("{} writes are in flight", depth))); }
+Status QueueFull(unsigned depth) {
+  return Fail(Error::Exhausted(fmt::format("{} writes are in flight", depth)));
+}
 
 Result<int> MakeEventFd() {
   const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

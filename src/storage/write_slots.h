@@ -30,8 +30,8 @@ enum class WriteStep {
   kAgain,     // submit the rest
 };
 
-// Books what the kernel reported for the slot's rest: bytes written or -errno. When finished, `result` becomes what
-// WriteCompletion reports.
+// Books what the kernel reported for the slot's rest: bytes written or -errno. When finished, `result`
+// becomes what WriteCompletion reports.
 WriteStep AdvanceWrite(WriteSlot& slot, int64_t reported, int64_t& result);
 
 class WriteSlots {

@@ -15,8 +15,8 @@
 namespace steno::testing {
 namespace {
 
-// Where the kernel puts an Ethernet frame behind its packet header (af_packet.c tpacket_rcv(): the network header at
-// TPACKET_ALIGN(68 + 16) = 96, the frame 14 bytes before it).
+// Where the kernel puts an Ethernet frame behind its packet header (af_packet.c tpacket_rcv(): the network
+// header at TPACKET_ALIGN(68 + 16) = 96, the frame 14 bytes before it).
 constexpr uint32_t kFrameOffset = 82;
 constexpr uint32_t kNetworkOffset = 96;
 constexpr uint32_t kAddressOffset = 48;
@@ -55,7 +55,8 @@ sockaddr_ll MakeAddress(std::span<const uint8_t> frame, uint32_t interface_index
 }  // namespace
 
 BlockBuilder::BlockBuilder(uint32_t block_bytes) : bytes_(block_bytes) {
-  STENO_CHECK(block_bytes >= kDiskAlignment && block_bytes <= kMaxBlockBytes && block_bytes % kDiskAlignment == 0);
+  STENO_CHECK(block_bytes >= kDiskAlignment && block_bytes <= kMaxBlockBytes &&
+              block_bytes % kDiskAlignment == 0);
 }
 
 bool BlockBuilder::Add(std::span<const uint8_t> frame, int64_t time_ns, const StrippedTag& tag,

@@ -1,4 +1,4 @@
-// LogLimiter: lets a message through at most once per period and counts the others. Thread-safe.
+// MessageLimiter: lets a message through at most once per period and counts the others. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@
 
 namespace steno {
 
-class LogLimiter {
+class MessageLimiter {
  public:
-  explicit LogLimiter(int64_t period_ns) : period_ns_(period_ns) {}
+  explicit MessageLimiter(int64_t period_ns) : period_ns_(period_ns) {}
 
   // How many were held back since the last one, if this one may be logged. `now_ns`: CLOCK_MONOTONIC.
   std::optional<uint64_t> Allow(int64_t now_ns) {

@@ -1,0 +1,286 @@
+#include "server/http/boost.h"
+
+#include "server/http/http_server.h"
+
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/http/session.h"
+#include "server/http/sockets.h"
+#include "server/http/tls_context.h"
+#include "server/message_limiter.h"
+
+namespace steno {
+namespace {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using asio::ip::tcp;
+using UnixProtocol = asio::local::stream_protocol;
+using std::chrono::milliseconds;
+
+constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
+constexpr milliseconds kAcceptPause(50);
+constexpr std::chrono::seconds kStopGrace(2);
+
+// What the kinds of connections share; Stream reads and writes, and `lowest()` is the socket under it.
+template <class Stream>
+class StreamTransport : public Transport, public std::enable_shared_from_this<StreamTransport<Stream>> {
+ public:
+  template <class... Args>
+  explicit StreamTransport(asio::io_context& io, Args&&... args)
+      : stream_(std::forward<Args>(args)...), timer_(io) {}
+
+  awaitable<IoResult> ReadSome(asio::mutable_buffer buffer) override {
+    const auto [error, bytes] = co_await stream_.async_read_some(buffer, kToken);
+    co_return IoResult{error, bytes};
+  }
+  awaitable<IoResult> Write(std::span<const asio::const_buffer> buffers) override {
+    const auto [error, bytes] = co_await asio::async_write(stream_, buffers, kToken);
+    co_return IoResult{error, bytes};
+  }
+  void Close() override {
+    timer_.cancel();
+    boost::system::error_code ignored;
+    stream_.lowest_layer().close(ignored);
+  }
+  void ExpireAfter(milliseconds time) override {
+    timer_.expires_after(time);
+    timer_.async_wait([weak = this->weak_from_this()](const boost::system::error_code& error) {
+      if (error) return;
+      if (const auto self = weak.lock()) self->Close();
+    });
+  }
+  [[nodiscard]] int fd() const override {
+    return const_cast<StreamTransport*>(this)->stream_.lowest_layer().native_handle();
+  }
+
+ protected:
+  Stream stream_;
+
+ private:
+  asio::steady_timer timer_;
+};
+
+class UnixTransport final : public StreamTransport<UnixProtocol::socket> {
+ public:
+  UnixTransport(asio::io_context& io, UnixProtocol::socket socket)
+      : StreamTransport(io, std::move(socket)), name_(UnixPeerName(fd())) {}
+
+  awaitable<bool> Handshake() override { co_return true; }
+  awaitable<void> ShutdownSend() override {
+    boost::system::error_code ignored;
+    stream_.shutdown(UnixProtocol::socket::shutdown_send, ignored);
+    co_return;
+  }
+  [[nodiscard]] std::string PeerName() const override { return name_; }
+
+ private:
+  std::string name_;
+};
+
+class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>> {
+ public:
+  TlsTransport(asio::io_context& io, tcp::socket socket, asio::ssl::context& context, ServerStats& stats,
+               MessageLimiter& log)
+      : StreamTransport(io, std::move(socket), context), stats_(stats), log_(log) {
+    boost::system::error_code ignored;
+    stream_.next_layer().set_option(tcp::no_delay(true), ignored);
+    address_ = TcpPeerName(fd());
+  }
+
+  awaitable<bool> Handshake() override {
+    const auto [error] = co_await stream_.async_handshake(asio::ssl::stream_base::server, kToken);
+    if (!error) co_return true;
+    stats_.tls_failures.fetch_add(1);
+    if (const auto held_back = log_.Allow(MonotonicNs())) {
+      STENO_INFO("TLS handshake with {} failed: {} ({} more not shown)", address_, error.message(), *held_back);
+    }
+    co_return false;
+  }
+  // Sends close_notify and waits for the client's.
+  awaitable<void> ShutdownSend() override { co_await stream_.async_shutdown(kToken); }
+  [[nodiscard]] std::string PeerName() const override {
+    return TlsPeerName(const_cast<TlsTransport*>(this)->stream_.native_handle()) + " " + address_;
+  }
+
+ private:
+  ServerStats& stats_;
+  MessageLimiter& log_;
+  std::string address_;
+};
+
+}  // namespace
+
+struct HttpServer::Impl {
+  Impl(const HttpServerOptions& server_options, QueryService& query_service, ServerPages server_pages)
+      : options(server_options), queries(query_service), pages(std::move(server_pages)) {}
+
+  Status ListenForTls();
+  Status ListenForLocalUsers();
+  template <class Acceptor>
+  awaitable<void> Accept(Acceptor& acceptor);
+  std::shared_ptr<Transport> MakeTransport(tcp::socket socket);
+  std::shared_ptr<Transport> MakeTransport(UnixProtocol::socket socket);
+  void Begin(std::shared_ptr<Transport> transport);
+  void BeginStop();
+  void Stop();
+
+  const HttpServerOptions options;
+  QueryService& queries;
+  const ServerPages pages;
+  MessageLimiter tls_log{10 * kNsPerSecond};
+  MessageLimiter accept_log{10 * kNsPerSecond};
+  uint16_t port = 0;
+
+  asio::io_context io{1};
+  std::optional<asio::ssl::context> tls;
+  tcp::acceptor tls_acceptor{io};
+  UnixProtocol::acceptor unix_acceptor{io};
+  // Of the I/O thread:
+  bool stopping = false;
+  std::set<std::shared_ptr<Session>> sessions;
+
+  std::mutex mutex;
+  std::condition_variable ended;
+  size_t open_sessions = 0;  // guarded by mutex
+  std::thread thread;
+};
+
+Status HttpServer::Impl::ListenForTls() {
+  STENO_TRY(SslContext context, MakeTlsContext(options.cert_path));
+  tls.emplace(context.release());
+  auto listener = ListenTcp(options.host, options.port);
+  if (!listener) return Fail(std::move(listener).error().With("Host, Port"));
+  STENO_TRY(port, BoundPort(listener->get()));
+  sockaddr_storage address{};
+  socklen_t bytes = sizeof address;
+  ::getsockname(listener->get(), reinterpret_cast<sockaddr*>(&address), &bytes);
+  tls_acceptor.assign(address.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), listener->release());
+  STENO_INFO("listening for TLS clients on {}:{}", options.host, port);
+  return {};
+}
+
+Status HttpServer::Impl::ListenForLocalUsers() {
+  auto listener = ListenUnix(options.unix_socket, options.unix_socket_group);
+  if (!listener) return Fail(std::move(listener).error().With("UnixSocket"));
+  unix_acceptor.assign(UnixProtocol(), listener->release());
+  STENO_INFO("listening for local users on {}", options.unix_socket);
+  return {};
+}
+
+std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(tcp::socket socket) {
+  return std::make_shared<TlsTransport>(io, std::move(socket), *tls, queries.stats(), tls_log);
+}
+
+std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(UnixProtocol::socket socket) {
+  return std::make_shared<UnixTransport>(io, std::move(socket));
+}
+
+template <class Acceptor>
+awaitable<void> HttpServer::Impl::Accept(Acceptor& acceptor) {
+  asio::steady_timer pause(io);
+  while (!stopping) {
+    if (sessions.size() >= options.max_connections) {
+      pause.expires_after(kAcceptPause);
+      co_await pause.async_wait(kToken);
+      continue;
+    }
+    auto accepted = co_await acceptor.async_accept(kToken);
+    const boost::system::error_code error = std::get<0>(accepted);
+    if (stopping) co_return;
+    if (error) {  // a client that is gone again, or no descriptor left
+      if (accept_log.Allow(MonotonicNs())) STENO_WARN("accept: {}", error.message());
+      pause.expires_after(kAcceptPause);
+      co_await pause.async_wait(kToken);
+      continue;
+    }
+    std::shared_ptr<Transport> transport = MakeTransport(std::move(std::get<1>(accepted)));
+    Begin(std::move(transport));
+  }
+}
+
+void HttpServer::Impl::Begin(std::shared_ptr<Transport> transport) {
+  const SessionContext context{queries, pages, stopping, options.slot_wait};
+  auto session = std::make_shared<Session>(std::move(transport), context);
+  sessions.insert(session);
+  queries.stats().connections_accepted.fetch_add(1);
+  queries.stats().connections_open.fetch_add(1);
+  {
+    const std::lock_guard lock(mutex);
+    ++open_sessions;
+  }
+  asio::co_spawn(io, session->Run(), [this, session](const std::exception_ptr&) {
+    sessions.erase(session);
+    queries.stats().connections_open.fetch_sub(1);
+    const std::lock_guard lock(mutex);
+    --open_sessions;
+    ended.notify_all();
+  });
+}
+
+void HttpServer::Impl::BeginStop() {
+  stopping = true;
+  boost::system::error_code ignored;
+  tls_acceptor.close(ignored);
+  unix_acceptor.close(ignored);
+  for (const auto& session : sessions) {
+    if (session->idle()) session->Close();
+  }
+}
+
+void HttpServer::Impl::Stop() {
+  if (!thread.joinable()) return;
+  queries.CancelAll();
+  asio::post(io, [this] { BeginStop(); });
+  {
+    std::unique_lock lock(mutex);
+    ended.wait_for(lock, kStopGrace, [this] { return open_sessions == 0; });
+  }
+  io.stop();
+  thread.join();
+  queries.Stop();  // its threads wake sessions through `io`
+  if (!options.unix_socket.empty()) ::unlink(options.unix_socket.c_str());
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpServer::~HttpServer() { Stop(); }
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& options, QueryService& queries,
+                                                      ServerPages pages) {
+  auto impl = std::make_unique<Impl>(options, queries, std::move(pages));
+  if (options.tls) STENO_CHECK_OK(impl->ListenForTls());
+  if (!options.unix_socket.empty()) STENO_CHECK_OK(impl->ListenForLocalUsers());
+  Impl* self = impl.get();
+  if (options.tls) asio::co_spawn(self->io, self->Accept(self->tls_acceptor), asio::detached);
+  if (!options.unix_socket.empty()) asio::co_spawn(self->io, self->Accept(self->unix_acceptor), asio::detached);
+  self->thread = std::thread([self] {
+    ::pthread_setname_np(::pthread_self(), "http");
+    self->io.run();
+  });
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+void HttpServer::Stop() { impl_->Stop(); }
+uint16_t HttpServer::port() const { return impl_->port; }
+
+}  // namespace steno

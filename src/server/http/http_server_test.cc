@@ -1,0 +1,346 @@
+#include "server/http/http_server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <csignal>
+#include <functional>
+#include <thread>
+
+#include "base/clock.h"
+#include "server/http/sockets.h"
+#include "server/http/test_client.h"
+#include "server/test_store.h"
+
+namespace steno {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using testing::kTestEpochNs;
+using testing::TestClient;
+using testing::TestResponse;
+using testing::TestStore;
+
+bool WaitUntil(const std::function<bool()>& condition) {
+  for (int i = 0; i < 2000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  return condition();
+}
+
+class HttpServerTest : public ::testing::Test {
+ protected:
+  HttpServerTest() { std::signal(SIGPIPE, SIG_IGN); }
+
+  void Start(HttpServerOptions options, unsigned slots = 4, int64_t timeout_ns = 30 * kNsPerSecond) {
+    store_ = std::make_unique<Store>(std::vector{data_.directory()});
+    queries_ = std::make_unique<QueryService>(*store_, QueryServiceOptions{slots, timeout_ns}, stats_);
+    ServerPages pages{[] { return "oldest_timestamp\t1\n"; }, [] { return "{}\n"; },
+                      [] { return std::vector<std::string>{"stenotype is not running"}; }};
+    auto server = HttpServer::Start(options, *queries_, std::move(pages));
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+  }
+  HttpServerOptions UnixOptions() {
+    HttpServerOptions options;
+    options.tls = false;
+    options.unix_socket = data_.path() + "/socket";
+    return options;
+  }
+  TestClient Connect() {
+    TestClient client = TestClient::Unix(data_.path() + "/socket");
+    EXPECT_TRUE(client.connected());
+    return client;
+  }
+  // More than a session and its socket buffer.
+  void AddLargeFile() { data_.AddFile(kTestEpochNs, 20'000, 80, true, 1000); }
+
+  TestStore data_;
+  ServerStats stats_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<QueryService> queries_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpServerTest, EmptyResultsAndTrailers) {
+  data_.AddFile(kTestEpochNs, 10, 80);
+  Start(UnixOptions());
+  TestClient client = Connect();
+  const TestResponse response = client.Query("port 81");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body.size(), 24u);
+  EXPECT_EQ(response.headers.at("content-type"), "application/octet-stream");
+  EXPECT_EQ(response.headers.at("trailer"), "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Complete, Steno-Reason");
+  EXPECT_EQ(response.trailers.at("steno-complete"), "true");
+  EXPECT_EQ(response.trailers.at("steno-packets"), "0");
+  EXPECT_EQ(response.trailers.at("steno-bytes"), "24");
+  EXPECT_FALSE(response.trailers.contains("steno-reason"));
+}
+
+TEST_F(HttpServerTest, KeepsTheConnectionForFurtherRequests) {
+  data_.AddFile(kTestEpochNs, 10, 80);
+  Start(UnixOptions());
+  TestClient client = Connect();
+  EXPECT_EQ(client.Query("port 80").trailers.at("steno-packets"), "10");
+  EXPECT_EQ(client.Query("port 99999").status, 400);
+  EXPECT_EQ(client.Get("/healthz").body, "ok\n");
+  EXPECT_EQ(client.Query("port 80", "Steno-Limit-Packets: 3\r\n").trailers.at("steno-reason"), "limit-packets");
+  EXPECT_EQ(stats_.connections_accepted.load(), 1u);
+  // Two requests in one piece.
+  ASSERT_TRUE(client.Send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+  EXPECT_EQ(client.Read().status, 200);
+  const TestResponse last = client.Read();
+  EXPECT_EQ(last.status, 503);
+  EXPECT_EQ(last.body, "stenotype is not running\n");
+  EXPECT_FALSE(client.Fill()) << "closed as asked";
+}
+
+TEST_F(HttpServerTest, Refusals) {
+  Start(UnixOptions());
+  TestClient client = Connect();
+  EXPECT_EQ(client.Query("port 65555").body, "could not parse query: column 6: port 65555: a port is 0..65535\n");
+  EXPECT_THAT(client.Query("port 80", "Steno-Limit-Bytes: -5\r\n").body, StartsWith("Invalid Limit Headers"));
+  EXPECT_EQ(client.Get("/nothing").status, 404);
+  EXPECT_EQ(client.Ask("DELETE /debug/stats HTTP/1.1\r\nHost: x\r\n\r\n").status, 405);
+  EXPECT_EQ(client.Get("/debug/stats").body, "oldest_timestamp\t1\n");
+  EXPECT_EQ(client.Ask("\x16\x03\x01\x02 nonsense\r\n\r\n").status, 400);
+}
+
+TEST_F(HttpServerTest, BodiesAndHeadersAreBounded) {
+  Start(UnixOptions());
+  TestClient client = Connect();
+  const TestResponse large = client.Query(std::string(70'000, ' '));
+  EXPECT_EQ(large.status, 413);
+  EXPECT_THAT(large.body, HasSubstr("at most 65536 bytes"));
+  TestClient chunked = Connect();
+  EXPECT_EQ(chunked.Ask("POST /query HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n11170\r\n" +
+                        std::string(70'000, ' ') + "\r\n0\r\n\r\n").status, 413);
+  TestClient headers = Connect();
+  EXPECT_EQ(headers.Ask("GET /healthz HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n").status, 431);
+  TestClient fits = Connect();
+  EXPECT_EQ(fits.Query(std::string(65'000, ' ') + "port 80").status, 200);
+}
+
+TEST_F(HttpServerTest, ChunkedBodiesAndExpectContinue) {
+  data_.AddFile(kTestEpochNs, 10, 80);
+  Start(UnixOptions());
+  TestClient client = Connect();
+  EXPECT_EQ(client.Ask("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nport\r\n3\r\n 80\r\n0\r\n\r\n")
+                .trailers.at("steno-packets"), "10");
+  EXPECT_EQ(client.Ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n").status, 100);
+  EXPECT_EQ(client.Ask("port 80").trailers.at("steno-packets"), "10");
+  TestClient large = Connect();
+  EXPECT_EQ(large.Ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n").status, 413);
+}
+
+TEST_F(HttpServerTest, OldClientsGetABodyUntilTheEnd) {
+  data_.AddFile(kTestEpochNs, 10, 80);
+  Start(UnixOptions());
+  TestClient client = Connect();
+  const TestResponse response = client.Ask("POST /query HTTP/1.0\r\nContent-Length: 7\r\n\r\nport 81");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body.size(), 24u);
+  EXPECT_FALSE(response.headers.contains("transfer-encoding"));
+}
+
+TEST_F(HttpServerTest, LargeResultsArriveWhole) {
+  AddLargeFile();
+  Start(UnixOptions());
+  TestClient client = Connect();
+  const TestResponse response = client.Query("port 80");
+  EXPECT_TRUE(response.whole);
+  EXPECT_EQ(response.trailers.at("steno-packets"), "20000");
+  EXPECT_EQ(response.trailers.at("steno-bytes"), std::to_string(response.body.size()));
+  EXPECT_GT(response.body.size(), 20'000'000u);
+}
+
+TEST_F(HttpServerTest, AClientThatLeavesEndsItsQuery) {
+  AddLargeFile();
+  Start(UnixOptions());
+  TestClient client = Connect();
+  ASSERT_TRUE(client.Send("POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nport 80"));
+  ASSERT_TRUE(client.Fill());
+  ASSERT_TRUE(WaitUntil([&] { return stats_.queries_running.load() == 1; }));
+  const int64_t start = MonotonicNs();
+  client.Close();
+  EXPECT_TRUE(WaitUntil([&] { return stats_.queries_running.load() == 0; }));
+  EXPECT_LT(MonotonicNs() - start, 100 * kNsPerMs);
+  EXPECT_EQ(stats_.queries_cut.load(), 1u);
+  EXPECT_EQ(Connect().Query("port 81").status, 200);
+}
+
+TEST_F(HttpServerTest, AllSlotsTakenIsSaidInTime) {
+  AddLargeFile();
+  HttpServerOptions options = UnixOptions();
+  options.slot_wait = std::chrono::milliseconds(200);
+  Start(options, /*slots=*/1);
+  TestClient first = Connect();
+  ASSERT_TRUE(first.Send("POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nport 80"));
+  ASSERT_TRUE(first.Fill());
+  TestClient second = Connect();
+  const TestResponse busy = second.Query("port 81");
+  EXPECT_EQ(busy.status, 503);
+  EXPECT_EQ(busy.headers.at("retry-after"), "5");
+  EXPECT_EQ(second.Get("/healthz").status, 200) << "the connection is still good";
+  first.Close();
+  EXPECT_EQ(second.Query("port 81").status, 200);
+  EXPECT_EQ(stats_.queries_refused.load(), 1u);
+}
+
+TEST_F(HttpServerTest, TheDeadlineIsSaidInTheTrailer) {
+  AddLargeFile();
+  Start(UnixOptions(), 1, 100 * kNsPerMs);
+  TestClient client = Connect();
+  ASSERT_TRUE(client.Send("POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nport 80"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  const TestResponse response = client.Read();
+  EXPECT_TRUE(response.whole);
+  EXPECT_EQ(response.trailers.at("steno-complete"), "false");
+  EXPECT_EQ(response.trailers.at("steno-reason"), "timeout");
+}
+
+TEST_F(HttpServerTest, StoppingTellsClientsAndIsQuick) {
+  AddLargeFile();
+  Start(UnixOptions());
+  TestClient idle = Connect();
+  TestClient active = Connect();
+  ASSERT_TRUE(active.Send("POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nport 80"));
+  ASSERT_TRUE(active.Fill());
+  const int64_t start = MonotonicNs();
+  std::thread stop([&] { server_->Stop(); });
+  const TestResponse response = active.Read();
+  stop.join();
+  EXPECT_LT(MonotonicNs() - start, 3 * kNsPerSecond);
+  EXPECT_EQ(response.trailers.at("steno-reason"), "cancelled");
+  EXPECT_FALSE(idle.Fill());
+  EXPECT_FALSE(TestClient::Unix(data_.path() + "/socket").connected());
+}
+
+TEST_F(HttpServerTest, TheSocketFileIsPrivateAndReplaced) {
+  Start(UnixOptions());
+  struct stat info {};
+  ASSERT_EQ(::stat((data_.path() + "/socket").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0660u);
+  EXPECT_FALSE(ListenUnix(data_.path() + "/socket", "")) << "in use";
+  server_.reset();
+  {
+    auto stale = ListenUnix(data_.path() + "/socket", "");
+    ASSERT_TRUE(stale);
+  }
+  EXPECT_TRUE(ListenUnix(data_.path() + "/socket", "")) << "left behind: replaced";
+  EXPECT_FALSE(ListenUnix(data_.path() + "/packets", "")) << "not a socket";
+  auto group = ListenUnix(data_.path() + "/other", "no-such-group-here");
+  ASSERT_FALSE(group);
+  EXPECT_THAT(group.error().message, HasSubstr("no-such-group-here"));
+}
+
+class TlsServerTest : public HttpServerTest {
+ protected:
+  void SetUp() override {
+    if (std::system("openssl version > /dev/null 2>&1") != 0) GTEST_SKIP() << "needs the openssl program";
+    certs_ = data_.path() + "/certs";
+    std::filesystem::create_directory(certs_);
+    Make("ca", "");
+    Make("other_ca", "");
+    Make("server", "ca");
+    Make("client", "ca");
+    Make("stranger", "other_ca");
+    data_.AddFile(kTestEpochNs, 10, 80);
+    HttpServerOptions options;
+    options.port = 0;
+    options.cert_path = certs_;
+    Start(options);
+  }
+  // A key, and a certificate signed by `authority` (itself if empty).
+  void Make(const std::string& name, const std::string& authority) {
+    const std::string base = certs_ + "/" + name;
+    std::string command = "openssl ecparam -name prime256v1 -genkey -noout -out " + base + "_key.pem 2>/dev/null && ";
+    if (authority.empty()) {
+      command += "openssl req -x509 -days 2 -key " + base + "_key.pem -subj /CN=" + name + " -out " + base + "_cert.pem";
+    } else {
+      command += "openssl req -new -key " + base + "_key.pem -subj /CN=" + name + " | openssl x509 -req -days 2 -CA " +
+                 certs_ + "/" + authority + "_cert.pem -CAkey " + certs_ + "/" + authority +
+                 "_key.pem -CAcreateserial -extfile " + certs_ + "/ext -out " + base + "_cert.pem 2>/dev/null";
+    }
+    std::ofstream(certs_ + "/ext") << "subjectAltName=IP:127.0.0.1\n";
+    ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  }
+
+  std::string certs_;
+};
+
+TEST_F(TlsServerTest, AnswersClientsOfItsAuthority) {
+  for (const int version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
+    TestClient client = TestClient::Tcp(server_->port());
+    ASSERT_TRUE(client.StartTls(certs_, "client", version));
+    EXPECT_EQ(client.Query("port 80").trailers.at("steno-packets"), "10");
+    EXPECT_EQ(client.Query("port 81").body.size(), 24u);
+  }
+}
+
+TEST_F(TlsServerTest, LargeResultsArriveWhole) {
+  data_.AddFile(kTestEpochNs + 60 * kNsPerSecond, 20'000, 443, true, 1000);
+  TestClient client = TestClient::Tcp(server_->port());
+  ASSERT_TRUE(client.StartTls(certs_, "client"));
+  const TestResponse response = client.Query("port 443");
+  EXPECT_TRUE(response.whole);
+  EXPECT_EQ(response.trailers.at("steno-packets"), "20000");
+}
+
+TEST_F(TlsServerTest, RefusesOthersAndGoesOn) {
+  for (const std::string name : {"", "stranger"}) {
+    TestClient client = TestClient::Tcp(server_->port());
+    // With TLS 1.3 the client learns of the refusal after its own handshake.
+    const bool answered = client.StartTls(certs_, name) && client.Get("/healthz").status != 0;
+    EXPECT_FALSE(answered) << name;
+  }
+  TestClient old = TestClient::Tcp(server_->port());
+  EXPECT_FALSE(old.StartTls(certs_, "client", TLS1_1_VERSION));
+  TestClient plain = TestClient::Tcp(server_->port());
+  EXPECT_EQ(plain.Get("/healthz").status, 0) << "plain HTTP on the TLS port";
+  EXPECT_GE(stats_.tls_failures.load(), 4u);
+  TestClient good = TestClient::Tcp(server_->port());
+  ASSERT_TRUE(good.StartTls(certs_, "client"));
+  EXPECT_EQ(good.Get("/healthz").status, 200);
+}
+
+TEST_F(TlsServerTest, AClientThatLeavesEndsItsQuery) {
+  data_.AddFile(kTestEpochNs + 60 * kNsPerSecond, 20'000, 443, true, 1000);
+  TestClient client = TestClient::Tcp(server_->port());
+  ASSERT_TRUE(client.StartTls(certs_, "client"));
+  ASSERT_TRUE(client.Send("POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nport 443"));
+  ASSERT_TRUE(client.Fill());
+  client.Close();
+  EXPECT_TRUE(WaitUntil([&] { return stats_.queries_running.load() == 0 && stats_.queries_completed.load() == 1; }));
+}
+
+TEST_F(TlsServerTest, CurlSeesAGoodServer) {
+  if (std::system("curl --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "needs the curl program";
+  const std::string out = data_.path() + "/out";
+  const std::string command = "curl --silent --show-error --fail --cert " + certs_ + "/client_cert.pem --key " + certs_ +
+                              "/client_key.pem --cacert " + certs_ + "/ca_cert.pem -d 'port 81' -o " + out +
+                              " https://127.0.0.1:" + std::to_string(server_->port()) + "/query";
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  EXPECT_EQ(std::filesystem::file_size(out), 24u);
+}
+
+TEST_F(TlsServerTest, WrongCertificatesAreNamedAtTheStart) {
+  HttpServerOptions options;
+  options.port = 0;
+  options.cert_path = data_.path();
+  auto missing = HttpServer::Start(options, *queries_, {});
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, HasSubstr("CertPath: server certificate " + data_.path() + "/server_cert.pem"));
+  std::filesystem::copy_file(certs_ + "/client_key.pem", certs_ + "/server_key.pem",
+                             std::filesystem::copy_options::overwrite_existing);
+  options.cert_path = certs_;
+  auto mismatch = HttpServer::Start(options, *queries_, {});
+  ASSERT_FALSE(mismatch);
+  EXPECT_THAT(mismatch.error().message, HasSubstr("server_key.pem"));
+}
+
+}  // namespace
+}  // namespace steno

@@ -1,0 +1,85 @@
+#include "server/http/routes.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "query/parse.h"
+
+namespace steno {
+namespace {
+
+constexpr const char* kPaths = "/query, /debug/stats, /debug/config, /healthz, /readyz";
+constexpr const char* kTextPlain = "text/plain; charset=utf-8";
+
+HttpReply BadRequest(const HttpRequest& request, std::string text, ServerStats& stats) {
+  stats.queries_invalid.fetch_add(1);
+  STENO_INFO("query by {}: \"{}\": refused: {}", request.who, Printable(request.body), Printable(text));
+  return {400, std::move(text) + "\n", kTextPlain, {}};
+}
+
+HttpReply WrongMethod(const HttpRequest& request, const std::string& path, const std::string& allowed) {
+  return {405, fmt::format("{} {}: expected {}\n", Printable(request.method, 32), path, allowed), kTextPlain,
+          {{"Allow", allowed}}};
+}
+
+Status ReadLimit(const std::optional<std::string>& header, const char* name, uint64_t& out) {
+  if (!header || header->empty()) return {};
+  const auto value = ParseLimit(*header);
+  if (!value) return Fail(Error::Invalid(fmt::format("{}: {}", name, Printable(value.error().message, 256))));
+  out = *value;
+  return {};
+}
+
+std::variant<HttpReply, QueryJob> RouteQuery(const HttpRequest& request, ServerStats& stats, int64_t now_ns) {
+  QueryJob job{request.body, request.who, nullptr, {}};
+  Status limits = ReadLimit(request.limit_bytes, "Steno-Limit-Bytes", job.limits.bytes);
+  if (limits) limits = ReadLimit(request.limit_packets, "Steno-Limit-Packets", job.limits.packets);
+  if (!limits) return BadRequest(request, "Invalid Limit Headers: " + limits.error().message, stats);
+  auto expression = ParseQuery(request.body, now_ns);
+  if (!expression) {
+    return BadRequest(request, "could not parse query: " + QueryErrorText(expression.error()), stats);
+  }
+  job.expression = std::move(*expression);
+  return job;
+}
+
+HttpReply Readiness(const ServerPages& pages) {
+  const std::vector<std::string> reasons = pages.not_ready();
+  if (reasons.empty()) return {200, "ok\n", kTextPlain, {}};
+  HttpReply reply{503, {}, kTextPlain, {}};
+  for (const std::string& reason : reasons) reply.body += reason + "\n";
+  return reply;
+}
+
+}  // namespace
+
+std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages, ServerStats& stats,
+                                        int64_t now_ns) {
+  const std::string path = request.target.substr(0, request.target.find('?'));
+  const bool get = request.method == "GET";
+  // The incumbent takes any method on /query; what counts is the body.
+  if (path == "/query") return RouteQuery(request, stats, now_ns);
+  if (path == "/") {
+    if (request.method != "POST") return WrongMethod(request, path, "POST");
+    return RouteQuery(request, stats, now_ns);
+  }
+  if (path != "/debug/stats" && path != "/debug/config" && path != "/healthz" && path != "/readyz") {
+    return HttpReply{404, fmt::format("{}: no such page; there are {}\n", Printable(path, 256), kPaths), kTextPlain, {}};
+  }
+  if (!get) return WrongMethod(request, path, "GET");
+  if (path == "/debug/stats") return HttpReply{200, pages.stats(), kTextPlain, {}};
+  if (path == "/debug/config") return HttpReply{200, pages.config(), "application/json", {}};
+  if (path == "/healthz") return HttpReply{200, "ok\n", kTextPlain, {}};
+  return Readiness(pages);
+}
+
+HeaderList QueryTrailers(const QuerySummary& summary) {
+  HeaderList trailers = {{"Steno-Packets", std::to_string(summary.packets)},
+                         {"Steno-Bytes", std::to_string(summary.bytes)},
+                         {"Steno-Problems", std::to_string(summary.problems)},
+                         {"Steno-Complete", summary.complete ? "true" : "false"}};
+  if (!summary.complete) trailers.emplace_back("Steno-Reason", summary.reason);
+  return trailers;
+}
+
+}  // namespace steno

@@ -1,0 +1,41 @@
+// Routes: a request -> a reply, or a query to run. No I/O, no HTTP library: what the server answers is decided here.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "server/http/reply.h"
+#include "server/query_service.h"
+#include "server/server_stats.h"
+
+namespace steno {
+
+struct HttpRequest {
+  std::string method{};
+  std::string target{};
+  std::string body{};
+  std::optional<std::string> limit_packets{};  // Steno-Limit-Packets
+  std::optional<std::string> limit_bytes{};    // Steno-Limit-Bytes
+  std::string who{};                           // the client, for the log
+};
+
+// What the pages other than queries show. The functions may be called from any thread.
+struct ServerPages {
+  std::function<std::string()> stats;                    // /debug/stats
+  std::function<std::string()> config;                   // /debug/config
+  std::function<std::vector<std::string>()> not_ready;   // /readyz: reasons, none if ready
+};
+
+// `now_ns`: wall clock, what relative times in queries count back from.
+std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages, ServerStats& stats,
+                                        int64_t now_ns);
+
+// The trailer fields of a query's response, and the value of the header field that announces them.
+HeaderList QueryTrailers(const QuerySummary& summary);
+inline constexpr const char* kQueryTrailerNames =
+    "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Complete, Steno-Reason";
+
+}  // namespace steno

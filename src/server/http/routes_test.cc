@@ -1,0 +1,99 @@
+#include "server/http/routes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/clock.h"
+
+namespace steno {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+using ::testing::StartsWith;
+
+class RoutesTest : public ::testing::Test {
+ protected:
+  std::variant<HttpReply, QueryJob> Ask(HttpRequest request) {
+    request.who = "test";
+    return Route(request, pages_, stats_, WallNs());
+  }
+  HttpReply Reply(HttpRequest request) {
+    auto routed = Ask(std::move(request));
+    if (std::holds_alternative<HttpReply>(routed)) return std::get<HttpReply>(routed);
+    ADD_FAILURE() << "a query was accepted";
+    return {};
+  }
+
+  std::vector<std::string> not_ready_;
+  ServerStats stats_;
+  ServerPages pages_{[] { return "a\t1\n"; }, [] { return "{}\n"; }, [this] { return not_ready_; }};
+};
+
+TEST_F(RoutesTest, QueriesByAnyMethodOnQuery) {
+  for (const char* method : {"POST", "GET", "PUT", "BREW"}) {
+    auto routed = Ask({.method = method, .target = "/query?x=1", .body = "port 80"});
+    ASSERT_TRUE(std::holds_alternative<QueryJob>(routed)) << method;
+    EXPECT_EQ(std::get<QueryJob>(routed).text, "port 80");
+    EXPECT_EQ(std::get<QueryJob>(routed).who, "test");
+  }
+  EXPECT_TRUE(std::holds_alternative<QueryJob>(Ask({.method = "POST", .target = "/", .body = "port 80"})));
+}
+
+TEST_F(RoutesTest, LimitsAreRead) {
+  const auto routed = Ask({.method = "POST", .target = "/query", .body = "port 80", .limit_packets = "0x10",
+                           .limit_bytes = "2147483648"});
+  ASSERT_TRUE(std::holds_alternative<QueryJob>(routed));
+  EXPECT_EQ(std::get<QueryJob>(routed).limits.packets, 16u);
+  EXPECT_EQ(std::get<QueryJob>(routed).limits.bytes, 2147483648u);
+}
+
+TEST_F(RoutesTest, WrongLimitsComeFirst) {
+  const HttpReply reply = Reply({.method = "POST", .target = "/query", .body = "port 99999", .limit_packets = "-1"});
+  EXPECT_EQ(reply.status, 400u);
+  EXPECT_THAT(reply.body, StartsWith("Invalid Limit Headers: Steno-Limit-Packets: \"-1\": expected a whole number"));
+  EXPECT_EQ(reply.content_type, "text/plain; charset=utf-8");
+}
+
+TEST_F(RoutesTest, WrongQueriesSayWhere) {
+  const HttpReply reply = Reply({.method = "POST", .target = "/query", .body = "port 65555"});
+  EXPECT_EQ(reply.status, 400u);
+  EXPECT_EQ(reply.body, "could not parse query: column 6: port 65555: a port is 0..65535\n");
+  EXPECT_EQ(Reply({.method = "POST", .target = "/query"}).status, 400u);
+  EXPECT_EQ(stats_.queries_invalid.load(), 2u);
+}
+
+TEST_F(RoutesTest, Pages) {
+  EXPECT_EQ(Reply({.method = "GET", .target = "/debug/stats"}).body, "a\t1\n");
+  EXPECT_EQ(Reply({.method = "GET", .target = "/debug/config"}).content_type, "application/json");
+  EXPECT_EQ(Reply({.method = "GET", .target = "/healthz"}).body, "ok\n");
+  EXPECT_EQ(Reply({.method = "GET", .target = "/readyz"}).status, 200u);
+  not_ready_ = {"first reason", "second reason"};
+  const HttpReply reply = Reply({.method = "GET", .target = "/readyz"});
+  EXPECT_EQ(reply.status, 503u);
+  EXPECT_EQ(reply.body, "first reason\nsecond reason\n");
+}
+
+TEST_F(RoutesTest, UnknownPathsAndMethods) {
+  const HttpReply missing = Reply({.method = "GET", .target = "/favicon.ico"});
+  EXPECT_EQ(missing.status, 404u);
+  EXPECT_THAT(missing.body, HasSubstr("/query, /debug/stats"));
+  const HttpReply get = Reply({.method = "GET", .target = "/"});
+  EXPECT_EQ(get.status, 405u);
+  EXPECT_THAT(get.headers, ElementsAre(Pair("Allow", "POST")));
+  EXPECT_EQ(Reply({.method = "POST", .target = "/healthz"}).status, 405u);
+}
+
+TEST(QueryTrailersTest, SayWhetherTheResultIsWhole) {
+  EXPECT_THAT(QueryTrailers({5, 400, 0, true, ""}),
+              ElementsAre(Pair("Steno-Packets", "5"), Pair("Steno-Bytes", "400"), Pair("Steno-Problems", "0"),
+                          Pair("Steno-Complete", "true")));
+  EXPECT_THAT(QueryTrailers({5, 400, 2, false, "timeout"}),
+              ElementsAre(Pair("Steno-Packets", "5"), Pair("Steno-Bytes", "400"), Pair("Steno-Problems", "2"),
+                          Pair("Steno-Complete", "false"), Pair("Steno-Reason", "timeout")));
+}
+
+}  // namespace
+}  // namespace steno

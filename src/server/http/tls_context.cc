@@ -1,0 +1,68 @@
+#include "server/http/tls_context.h"
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
+#include "server/query_service.h"
+
+namespace steno {
+namespace {
+
+// The latest error of OpenSSL, as text; empties its queue.
+Error TlsError(const std::string& what) {
+  char reason[256] = "unknown error";
+  if (const unsigned long code = ::ERR_peek_last_error(); code != 0) ::ERR_error_string_n(code, reason, sizeof reason);
+  ::ERR_clear_error();
+  return Error::Invalid(what + ": " + reason);
+}
+
+Status LoadIdentity(SSL_CTX* context, const std::string& certificate, const std::string& key) {
+  if (::SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
+    return Fail(TlsError("CertPath: server certificate " + certificate));
+  }
+  if (::SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) != 1) {
+    return Fail(TlsError("CertPath: server key " + key));
+  }
+  if (::SSL_CTX_check_private_key(context) != 1) {
+    return Fail(TlsError("CertPath: " + key + " is not the key of " + certificate));
+  }
+  return {};
+}
+
+Status LoadAuthority(SSL_CTX* context, const std::string& authority) {
+  if (::SSL_CTX_load_verify_locations(context, authority.c_str(), nullptr) != 1) {
+    return Fail(TlsError("CertPath: certificate authority " + authority));
+  }
+  // Names the authority in the handshake, so that clients with several certificates pick the right one.
+  STACK_OF(X509_NAME)* names = ::SSL_load_client_CA_file(authority.c_str());
+  if (names == nullptr) return Fail(TlsError("CertPath: certificate authority " + authority));
+  ::SSL_CTX_set_client_CA_list(context, names);
+  return {};
+}
+
+}  // namespace
+
+Result<SslContext> MakeTlsContext(const std::string& cert_path) {
+  SslContext context(::SSL_CTX_new(::TLS_server_method()));
+  if (!context) return Fail(TlsError("TLS"));
+  ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  STENO_CHECK_OK(LoadIdentity(context.get(), cert_path + "/server_cert.pem", cert_path + "/server_key.pem"));
+  STENO_CHECK_OK(LoadAuthority(context.get(), cert_path + "/ca_cert.pem"));
+  ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  // Every connection verifies its certificate: no resumed sessions.
+  ::SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  ::SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  ::SSL_CTX_set_num_tickets(context.get(), 0);
+  ::SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS);
+  return context;
+}
+
+std::string TlsPeerName(const SSL* connection) {
+  const X509* certificate = ::SSL_get0_peer_certificate(connection);
+  if (certificate == nullptr) return "no certificate";
+  char name[256] = "";
+  ::X509_NAME_get_text_by_NID(::X509_get_subject_name(certificate), NID_commonName, name, sizeof name);
+  return "CN=" + Printable(name, 128);
+}
+
+}  // namespace steno

@@ -1,0 +1,120 @@
+#include "server/maintenance.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "server/index_rebuilder.h"
+#include "server/stats_page.h"
+#include "server/test_store.h"
+
+namespace steno {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::kTestEpochNs;
+using testing::TestStore;
+
+bool WaitUntil(const std::function<bool()>& condition) {
+  for (int i = 0; i < 2000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  return condition();
+}
+
+TEST(DistinctDirectoriesTest, ThreadsMayShareADirectory) {
+  const auto distinct = DistinctDirectories({{"/p", "/i", 100, 10}, {"/q", "/j", 100, 10}, {"/p", "/i", 50, 20}});
+  ASSERT_EQ(distinct.size(), 2u);
+  EXPECT_EQ(distinct[0].max_files, 50u);
+  EXPECT_EQ(distinct[0].disk_free_percent, 20);
+  EXPECT_EQ(distinct[1].packets_directory, "/q");
+}
+
+TEST(MaintenanceTest, RecoversAndKeepsTheLimits) {
+  TestStore data;
+  for (int minute = 0; minute < 6; ++minute) data.AddFile(kTestEpochNs + minute * 60 * kNsPerSecond, 10, 80);
+  // What a crash leaves: a hidden file that nobody holds.
+  const std::string name = data.AddFile(kTestEpochNs + 600 * kNsPerSecond, 10, 80, /*with_index=*/false);
+  const std::string final_path = data.directory().packets_directory + "/" + name;
+  std::filesystem::rename(final_path, data.directory().packets_directory + "/." + name);
+
+  Store store({data.directory()});
+  ServerStats stats;
+  std::atomic<int> recoveries{0};
+  {
+    Maintenance maintenance({{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}}, store,
+                            stats, [&] { ++recoveries; });
+    EXPECT_TRUE(WaitUntil([&] { return recoveries.load() == 1; }));
+    EXPECT_TRUE(std::filesystem::exists(final_path));
+    EXPECT_EQ(stats.recovered_files.load(), 1u);
+    EXPECT_TRUE(WaitUntil([&] { return stats.aged_files.load() == 3; })) << "7 files, 4 are allowed";
+    std::filesystem::rename(final_path, data.directory().packets_directory + "/." + name);
+    maintenance.RequestRecovery();
+    EXPECT_TRUE(WaitUntil([&] { return recoveries.load() == 2; }));
+  }
+  EXPECT_TRUE(std::filesystem::exists(final_path));
+}
+
+TEST(IndexRebuilderTest, FindsPublishedFilesWithoutAnIndex) {
+  TestStore data;
+  data.AddFile(kTestEpochNs, 10, 80);
+  const std::string second = data.AddFile(kTestEpochNs + kNsPerSecond, 10, 80, false);
+  const std::string third = data.AddFile(kTestEpochNs + 2 * kNsPerSecond, 10, 80, false);
+  std::ofstream(data.directory().packets_directory + "/.123") << "hidden";
+  std::ofstream(data.directory().packets_directory + "/notes.txt") << "foreign";
+  const auto all = FindUnindexed(data.directory(), WallNs());
+  ASSERT_TRUE(all);
+  EXPECT_THAT(all->names, ElementsAre(second, third));
+  EXPECT_FALSE(all->too_young);
+  const auto settled = FindUnindexed(data.directory(), WallNs() - 60 * kNsPerSecond);
+  ASSERT_TRUE(settled);
+  EXPECT_THAT(settled->names, IsEmpty());
+  EXPECT_TRUE(settled->too_young);
+}
+
+TEST(IndexRebuilderTest, RebuildsAndDoesNotRepeatFailures) {
+  TestStore data;
+  const std::string good = data.AddFile(kTestEpochNs, 10, 80, false);
+  std::ofstream(data.directory().packets_directory + "/1767225601000000") << std::string(8192, 'x');
+  ServerStats stats;
+  IndexRebuilder rebuilder({data.directory()}, stats, {.pause = std::chrono::milliseconds(20), .settle_ns = 0});
+  EXPECT_TRUE(WaitUntil([&] { return stats.rebuilt_indexes.load() + stats.rebuild_failures.load() >= 2; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_TRUE(std::filesystem::exists(data.directory().index_directory + "/" + good));
+  EXPECT_LE(stats.rebuilt_indexes.load() + stats.rebuild_failures.load(), 2u);
+  const std::string later = data.AddFile(kTestEpochNs + 60 * kNsPerSecond, 10, 80, false);
+  EXPECT_TRUE(WaitUntil([&] { return std::filesystem::exists(data.directory().index_directory + "/" + later); }));
+}
+
+TEST(StatsPageTest, EveryLineIsANameAndAnInteger) {
+  auto arena = Arena::Create(0);
+  ASSERT_TRUE(arena);
+  ServerStats stats;
+  stats.queries_completed = 3;
+  CaptureState capture;
+  capture.running = true;
+  capture.arenas = {std::make_shared<const Arena>(std::move(*arena))};
+  capture.arenas[0]->counters().packets = 17;
+  capture.arenas[0]->counters().bytes = UINT64_MAX;
+  const std::string page = StatsPage(stats, {5, 1, kTestEpochNs}, capture);
+  std::istringstream lines(page);
+  std::string previous;
+  for (std::string line; std::getline(lines, line); previous = line) {
+    EXPECT_THAT(line, ::testing::MatchesRegex("[A-Za-z0-9_]+\t-?[0-9]+"));
+    EXPECT_LT(previous, line);
+  }
+  EXPECT_THAT(page, HasSubstr("oldest_timestamp\t1767225600000000000\n"));
+  EXPECT_THAT(page, HasSubstr("current_files\t5\n"));
+  EXPECT_THAT(page, HasSubstr("indexfile_current_reads\t0\n"));
+  EXPECT_THAT(page, HasSubstr("http_request_query_POST_completed\t3\n"));
+  EXPECT_THAT(page, HasSubstr("stenotype_thread0_packets\t17\n"));
+  EXPECT_THAT(page, HasSubstr("stenotype_thread0_bytes\t9223372036854775807\n"));
+}
+
+}  // namespace
+}  // namespace steno

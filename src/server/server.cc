@@ -1,0 +1,117 @@
+#include "server/server.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "query/store.h"
+#include "server/http/http_server.h"
+#include "server/index_rebuilder.h"
+#include "server/maintenance.h"
+#include "server/query_service.h"
+#include "server/stats_page.h"
+#include "server/supervisor.h"
+
+namespace steno {
+namespace {
+
+std::vector<StoreDirectory> DirectoriesOf(const ServerConfig& config) {
+  std::vector<StoreDirectory> directories;
+  for (const ThreadConfig& thread : config.threads) {
+    directories.push_back({thread.packets_directory, thread.index_directory});
+  }
+  return directories;
+}
+
+std::vector<StoreDirectory> WithoutLimits(const std::vector<RetentionDirectory>& directories) {
+  std::vector<StoreDirectory> plain;
+  for (const auto& directory : directories) plain.push_back({directory.packets_directory, directory.index_directory});
+  return plain;
+}
+
+// A query over many files holds many of them open.
+void RaiseFileLimit(uint64_t wanted) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min<rlim_t>(wanted, limit.rlim_max));
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+HttpServerOptions HttpOptions(const ServerConfig& config) {
+  HttpServerOptions options;
+  options.tls = config.port != 0;
+  options.host = config.host;
+  options.port = config.port;
+  options.cert_path = config.cert_path;
+  options.unix_socket = config.unix_socket;
+  options.unix_socket_group = config.unix_socket_group;
+  return options;
+}
+
+}  // namespace
+
+// Members are destroyed in the reverse of this order: whoever calls is gone before whom it calls.
+struct Server::Impl {
+  explicit Impl(const ServerConfig& server_config)
+      : config(server_config),
+        store(DirectoriesOf(config)),
+        queries(store, {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond}, stats) {}
+
+  Status Start();
+  ServerPages MakePages();
+
+  const ServerConfig config;
+  ServerStats stats;
+  Store store;
+  QueryService queries;
+  std::unique_ptr<IndexRebuilder> rebuilder;
+  std::unique_ptr<Maintenance> maintenance;
+  std::unique_ptr<Supervisor> supervisor;
+  std::unique_ptr<HttpServer> http;
+};
+
+ServerPages Server::Impl::MakePages() {
+  return {[this] { return StatsPage(stats, store.totals(), supervisor->state()); },
+          [this] { return ToJson(config); },
+          [this] { return NotReadyReasons(supervisor->state(), MonotonicNs()); }};
+}
+
+Status Server::Impl::Start() {
+  const std::vector<RetentionDirectory> directories = DistinctDirectories(config.threads);
+  SupervisorOptions options;
+  options.stenotype_path = config.stenotype_path;
+  options.interface = config.interface;
+  options.flags = config.flags;
+  options.directories = DirectoriesOf(config);
+  options.on_arenas = [this](ArenaList arenas) { store.SetArenas(std::move(arenas)); };
+  options.on_exit = [this] { maintenance->RequestRecovery(); };
+  STENO_TRY(auto prepared, Supervisor::Prepare(std::move(options)));
+  rebuilder = std::make_unique<IndexRebuilder>(WithoutLimits(directories), stats, IndexRebuilder::Options{});
+  maintenance =
+      std::make_unique<Maintenance>(directories, store, stats, [this] { rebuilder->Wake(); });
+  supervisor = std::move(prepared);
+  STENO_TRY(http, HttpServer::Start(HttpOptions(config), queries, MakePages()));
+  supervisor->Start();
+  return {};
+}
+
+Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
+  RaiseFileLimit(config.max_open_files);
+  auto impl = std::make_unique<Impl>(config);
+  STENO_CHECK_OK(impl->Start());
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() { Stop(); }
+
+void Server::Stop() {
+  impl_->supervisor->RequestStop();  // it ends while the clients are told
+  impl_->http->Stop();
+  impl_->supervisor->Stop();
+}
+
+}  // namespace steno

@@ -1,0 +1,96 @@
+#include "server/stats_page.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+namespace steno {
+namespace {
+
+using Values = std::map<std::string, int64_t>;
+
+// The readers of this page parse signed 64-bit integers. stenotype's counters are not trusted to fit.
+int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
+
+void AddServer(Values& values, const ServerStats& stats) {
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 24> list = {{
+      {"indexfile_current_reads", &stats.queries_running},
+      {"http_request_query_POST_completed", &stats.queries_completed},
+      {"http_request_query_POST_bytes", &stats.query_bytes},
+      {"http_request_query_POST_nanos", &stats.query_nanos},
+      {"packets_read", &stats.packets_matched},
+      {"packets_scanned", &stats.packets_read},
+      {"bytes_read", &stats.bytes_read},
+      {"aged_files", &stats.aged_files},
+      {"aged_bytes", &stats.aged_bytes},
+      {"queries_running", &stats.queries_running},
+      {"queries_waiting", &stats.queries_waiting},
+      {"queries_cut", &stats.queries_cut},
+      {"queries_refused", &stats.queries_refused},
+      {"queries_invalid", &stats.queries_invalid},
+      {"query_problems", &stats.query_problems},
+      {"query_files_opened", &stats.files_opened},
+      {"query_files_scanned", &stats.files_scanned},
+      {"query_files_gone", &stats.files_gone},
+      {"connections_open", &stats.connections_open},
+      {"connections_accepted", &stats.connections_accepted},
+      {"tls_failures", &stats.tls_failures},
+      {"recovered_files", &stats.recovered_files},
+      {"rebuilt_indexes", &stats.rebuilt_indexes},
+      {"rebuild_failures", &stats.rebuild_failures},
+  }};
+  for (const auto& [name, counter] : list) values[name] = Clamp(counter->load(std::memory_order_relaxed));
+}
+
+void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
+  const std::array<std::pair<const char*, const Counter*>, 24> list = {{
+      {"packets", &counters.packets},
+      {"bytes", &counters.bytes},
+      {"stored_packets", &counters.stored_packets},
+      {"stored_bytes", &counters.stored_bytes},
+      {"ring_drops", &counters.ring_drops},
+      {"ring_freezes", &counters.ring_freezes},
+      {"write_error_drops", &counters.write_error_drops},
+      {"filtered_outgoing", &counters.filtered_outgoing},
+      {"blocks", &counters.blocks},
+      {"disk_blocks", &counters.disk_blocks},
+      {"wakeups", &counters.wakeups},
+      {"files", &counters.files},
+      {"index_full", &counters.index_full},
+      {"unindexed_blocks", &counters.unindexed_blocks},
+      {"flows", &counters.flows},
+      {"write_errors", &counters.write_errors},
+      {"prepare_failures", &counters.prepare_failures},
+      {"seal_failures", &counters.seal_failures},
+      {"write_latency_max_ns", &counters.write_latency_max_ns},
+      {"ring_blocks_used", &counters.ring_blocks_used},
+      {"ring_blocks_total", &counters.ring_blocks_total},
+      {"heartbeat_ns", &counters.heartbeat_ns},
+      {"started_ns", &counters.started_ns},
+      {"last_packet_ns", &counters.last_packet_ns},
+  }};
+  for (const auto& [name, counter] : list) {
+    values[fmt::format("stenotype_thread{}_{}", thread, name)] = Clamp(counter->load(std::memory_order_relaxed));
+  }
+}
+
+}  // namespace
+
+std::string StatsPage(const ServerStats& stats, const Store::Totals& totals, const CaptureState& capture) {
+  Values values;
+  AddServer(values, stats);
+  values["oldest_timestamp"] = totals.oldest_ns;
+  values["current_files"] = Clamp(totals.files);
+  values["unindexed_files"] = Clamp(totals.unindexed_files);
+  values["stenotype_running"] = capture.running ? 1 : 0;
+  values["stenotype_starts"] = Clamp(capture.starts);
+  for (size_t i = 0; i < capture.arenas.size(); ++i) AddThread(values, i, capture.arenas[i]->counters());
+  std::string page;
+  for (const auto& [name, value] : values) page += fmt::format("{}\t{}\n", name, value);
+  return page;
+}
+
+}  // namespace steno

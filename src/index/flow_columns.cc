@@ -45,7 +45,9 @@ std::vector<ServiceRun> RunsByFrequency(std::span<const uint64_t> sorted) {
     if (at == 0 || sorted[at] >> 32 != sorted[at - 1] >> 32) runs.push_back({at, at});
     runs.back().end = at + 1;
   }
-  std::ranges::stable_sort(runs, std::greater<>{}, [](const ServiceRun& run) { return run.end - run.begin; });
+  std::ranges::sort(runs, [](const ServiceRun& left, const ServiceRun& right) {
+    return std::pair(right.end - right.begin, left.begin) < std::pair(left.end - left.begin, right.begin);
+  });
   return runs;
 }
 

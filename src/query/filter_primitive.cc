@@ -230,7 +230,7 @@ Result<SyntaxNode> PrimitiveParser::ParseNumberValue(const Qualifiers& qualifier
     return limits_.Leaf(term, value.column);
   }
   if (qualifiers.type == ValueType::kPort) {
-    if (value.text.find('-') != std::string_view::npos) {
+    if (value.text.find('-', 1) != std::string_view::npos) {
       return Fail(QueryError(value.column,
                              fmt::format("{}{}: a range of ports needs \"portrange\"", text, Shorten(value.text))));
     }

@@ -105,6 +105,7 @@ TEST(ParseErrors, Numbers) {
       {"port 99999999999", "column 6: port 99999999999: a port is 0..65535"},
       {"port http", "column 6: port http: a port is a number 0..65535"},
       {"port", "column 5: expected a port after \"port\", found the end of the query"},
+      {"port -1", "column 6: port -1: a port is a number 0..65535"},
       {"port 80-90", "column 6: port 80-90: a range of ports needs \"portrange\""},
       {"tcp src port x", "column 14: tcp src port x: a port is a number 0..65535"},
       {"portrange 90-80", "column 11: portrange 90-80: the first end of the range is above the last"},

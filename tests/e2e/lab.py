@@ -45,7 +45,7 @@ def enter():
         run(["ip", "link", "set", name, "mtu", "65535", "up"])
         subprocess.run(["ethtool", "-K", name, "tso", "off", "gso", "off", "gro", "off", "rxvlan", "off", "txvlan", "off"],
                        capture_output=True)
-    wait_for(lambda: open("/sys/class/net/cap0/operstate").read().strip() == "up", 5, "cap0 to come up")
+    wait_for(lambda: "state UP" in run(["ip", "-o", "link", "show", "cap0"]), 5, "cap0 to come up")
 
 
 def run(command, **options):
@@ -154,8 +154,9 @@ class Lab:
             self.stop()
 
     def start(self, wait=True):
-        self.process = subprocess.Popen([BIN + "/stenographer", "-config", self.config_path, "-syslog=false", "-v", "1"],
-                                        stdout=open(self.log_path, "a"), stderr=subprocess.STDOUT)
+        with open(self.log_path, "a") as log:
+            self.process = subprocess.Popen([BIN + "/stenographer", "-config", self.config_path, "-syslog=false", "-v", "1"],
+                                            stdout=log, stderr=subprocess.STDOUT)
         atexit.register(self.kill)
         if wait:
             self.wait_ready()

@@ -48,8 +48,9 @@ int Run(const StenoreadOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto options = ParseStenoreadOptions(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1),
-                                             std::getenv("STENOGRAPHER_CONFIG"));
+  const auto options =
+      ParseStenoreadOptions(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1),
+                            std::getenv("STENOGRAPHER_CONFIG"));
   if (argc < 2) {
     std::fputs(StenoreadUsage().c_str(), stderr);
     return kExitFailed;

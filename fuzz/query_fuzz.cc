@@ -1,5 +1,5 @@
-// Query texts: any bytes are a query or an error with its place; a query's own text is read back as the same query, and
-// it can be evaluated. Links: steno_query
+// Query texts: any bytes are a query or an error with its place; a query's own text is read back as the same
+// query, and it can be evaluated. Links: steno_query
 #include <cstddef>
 #include <cstdint>
 #include <string>

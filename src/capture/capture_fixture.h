@@ -57,6 +57,8 @@ class FrameSender {
   int fd_ = -1;
 };
 
+// Until the interface passes packets: the kernel turns its queue on a while after both ends of a pair are up.
+void WaitUntilRunning(const std::string& interface_name);
 void RunCommand(const std::string& command);
 void SleepMs(int64_t milliseconds);
 

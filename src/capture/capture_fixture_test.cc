@@ -5,6 +5,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,10 +71,23 @@ std::string EnterNamespace() {
   if (std::system("ip link add tx type veth peer name rx && ip link set tx up && ip link set rx up") != 0) {
     return "ip link cannot make a pair of veth interfaces";
   }
+  WaitUntilRunning("tx");
+  WaitUntilRunning("rx");
   return "";
 }
 
 }  // namespace
+
+void WaitUntilRunning(const std::string& interface_name) {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  interface_name.copy(request.ifr_name, IFNAMSIZ - 1);
+  for (int tries = 0; tries < 300; ++tries, SleepMs(10)) {
+    if (::ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0) break;
+  }
+  ::close(fd);
+  SleepMs(20);
+}
 
 std::vector<uint8_t> NumberedFrame(uint32_t number) {
   const size_t bytes = 60 + (number * size_t{2654435761} >> 7) % 1455;

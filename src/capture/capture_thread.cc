@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "base/log.h"
 #include "capture/counter.h"
@@ -248,8 +249,8 @@ void CaptureThread::CheckInterface() {
     STENO_INFO("thread {}: interface {} is back", options_.writer.thread, options_.writer.interface_name);
     return;
   }
-  // A member of a fanout group cannot be bound again: end cleanly, to be started again.
-  if (bound.error().code == ErrorCode::kNotFound || stop_ns_ != 0) return;
+  // The kernel never binds a member of a fanout group again: end cleanly, to be started again.
+  if (bound.error().sys_errno != EINVAL || stop_ns_ != 0) return;
   outcome_ = bound;
   BeginStop();
 }

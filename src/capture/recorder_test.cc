@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <net/if.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include <array>
 #include <atomic>
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <thread>
 
 #include "capture/capture_fixture.h"
@@ -45,12 +48,20 @@ class RecorderTest : public ::testing::Test {
   [[nodiscard]] std::string Packets(unsigned thread = 0) const { return dir_.path() + "/PKT" + std::to_string(thread); }
   [[nodiscard]] std::string Indexes(unsigned thread = 0) const { return dir_.path() + "/IDX" + std::to_string(thread); }
 
-  // Records while `send` runs; returns how long stopping took, in ms.
-  static int64_t Record(const CaptureOptions& options, const std::function<void(Recorder&)>& send) {
+  // Records while `send` runs; returns how long stopping took, in ms. Starting a recorder takes the capabilities of the
+  // thread that does it, so `send` has a thread of its own that was there before.
+  static int64_t Record(const CaptureOptions& options,
+                        const std::function<void(const Recorder&, const FrameSender&)>& send) {
+    const FrameSender tx(options.interface_name == "lo" ? "lo" : "tx");
+    std::promise<const Recorder*> started;
+    std::thread sender([&] {
+      if (const Recorder* recorder = started.get_future().get(); recorder != nullptr) send(*recorder, tx);
+    });
     auto recorder = Recorder::Start(options);
     EXPECT_TRUE(recorder) << recorder.error().message;
+    started.set_value(recorder ? recorder->get() : nullptr);
+    sender.join();
     if (!recorder) return 0;
-    send(**recorder);
     const int64_t start = MonotonicNs();
     (*recorder)->RequestStop();
     const Status stopped = (*recorder)->Wait(-1);
@@ -84,8 +95,8 @@ TEST_F(RecorderTest, RecordsEveryPacketByteForByteOverSeveralFiles) {
     CaptureOptions options = Options();
     options.file_mb = 2;
     constexpr uint32_t kFrames = 10'000;
-    Record(options, [](Recorder& recorder) {
-      FrameSender("tx").SendNumbered(0, kFrames);
+    Record(options, [](const Recorder& recorder, const FrameSender& tx) {
+      tx.SendNumbered(0, kFrames);
       EXPECT_EQ(ValueOf(recorder.counters(0).ring_drops), 0u);
     });
     EXPECT_EQ(Numbers(), Sequence(kFrames));
@@ -106,7 +117,7 @@ TEST_F(RecorderTest, EveryEngineRecordsTheSame) {
     RUN_IN_NAMESPACE(([this, engine] {
       CaptureOptions options = Options();
       options.io_engine = engine;
-      Record(options, [](Recorder&) { FrameSender("tx").SendNumbered(0, 3000); });
+      Record(options, [](const Recorder&, const FrameSender& tx) { tx.SendNumbered(0, 3000); });
       EXPECT_EQ(Numbers(), Sequence(3000));
       RunCommand("rm -f " + Packets() + "/* " + Indexes() + "/*");
     }));
@@ -115,11 +126,11 @@ TEST_F(RecorderTest, EveryEngineRecordsTheSame) {
 
 TEST_F(RecorderTest, KeepsVlanTags) {
   RUN_IN_NAMESPACE([this] {
-    Record(Options(), [](Recorder&) {
+    Record(Options(), [](const Recorder&, const FrameSender& tx) {
       std::vector<uint8_t> frame = NumberedFrame(1);
       const std::vector<uint8_t> tag{0x81, 0x00, 0xa0, 0x7b};  // priority 5, VLAN 123
       frame.insert(frame.begin() + 12, tag.begin(), tag.end());
-      FrameSender("tx").Send(frame);
+      tx.Send(frame);
     });
     const auto packets = NumberedPackets(Packets());
     ASSERT_EQ(packets.size(), 1u);
@@ -132,7 +143,7 @@ TEST_F(RecorderTest, KeepsVlanTags) {
 
 TEST_F(RecorderTest, ASilentLinkStopsSoonAndLeavesNothing) {
   RUN_IN_NAMESPACE([this] {
-    EXPECT_LT(Record(Options(), [](Recorder&) { SleepMs(300); }), 1500);
+    EXPECT_LT(Record(Options(), [](const Recorder&, const FrameSender&) { SleepMs(300); }), 1500);
     EXPECT_TRUE(NamesIn(Packets()).empty());
     EXPECT_TRUE(NamesIn(Indexes()).empty());
   });
@@ -144,13 +155,17 @@ TEST_F(RecorderTest, ABusyLinkStopsSoonAndKeepsWhatCameBefore) {
     std::atomic<uint32_t> sent{0};
     std::thread sender;
     uint32_t before = 0;
-    const int64_t took_ms = Record(Options(), [&](Recorder&) {
+    const FrameSender tx("tx");
+    const int64_t took_ms = Record(Options(), [&](const Recorder&, const FrameSender&) {
       sender = std::thread([&] {
-        const FrameSender tx("tx");
-        while (sending) tx.Send(NumberedFrame(sent++));
+        while (sending) {
+          tx.SendNumbered(sent, 50);
+          sent += 50;
+          SleepMs(1);
+        }
       });
       SleepMs(300);
-      before = sent - 1;  // the newest may be on its way
+      before = sent;
     });
     sending = false;
     sender.join();
@@ -165,7 +180,7 @@ TEST_F(RecorderTest, ABusyLinkStopsSoonAndKeepsWhatCameBefore) {
 TEST_F(RecorderTest, TwoThreadsShareThePackets) {
   RUN_IN_NAMESPACE([this] {
     constexpr uint32_t kFrames = 5000;
-    Record(Options(2), [](Recorder&) { FrameSender("tx").SendNumbered(0, kFrames); });
+    Record(Options(2), [](const Recorder&, const FrameSender& tx) { tx.SendNumbered(0, kFrames); });
     std::vector<uint32_t> numbers = Numbers(0);
     const std::vector<uint32_t> second = Numbers(1);
     EXPECT_FALSE(numbers.empty());
@@ -185,7 +200,7 @@ TEST_F(RecorderTest, ThreadsMayShareOneDirectory) {
     ASSERT_EQ(::symlink(Packets(0).c_str(), Packets(1).c_str()), 0);
     ASSERT_EQ(::symlink(Indexes(0).c_str(), Indexes(1).c_str()), 0);
     constexpr uint32_t kFrames = 2000;
-    Record(options, [](Recorder&) { FrameSender("tx").SendNumbered(0, kFrames); });
+    Record(options, [](const Recorder&, const FrameSender& tx) { tx.SendNumbered(0, kFrames); });
     std::vector<uint32_t> numbers = Numbers(0);
     std::sort(numbers.begin(), numbers.end());
     EXPECT_EQ(numbers, Sequence(kFrames));
@@ -200,8 +215,7 @@ TEST_F(RecorderTest, AQuietLinkIsGatheredAndSeenWithinItsTime) {
     ASSERT_TRUE(arena);
     CaptureOptions options = Options();
     options.arena_fds = {arena->fd()};
-    Record(options, [&](Recorder&) {
-      const FrameSender tx("tx");
+    Record(options, [&](const Recorder&, const FrameSender& tx) {
       for (uint32_t number = 0; number < 10; ++number, SleepMs(60)) tx.Send(NumberedFrame(number));
       SleepMs(1200);
       const auto snapshot = SegmentSnapshot::Take(arena->segment(0));
@@ -223,9 +237,10 @@ TEST_F(RecorderTest, StopsAtThePacketLimitExactly) {
   RUN_IN_NAMESPACE([this] {
     CaptureOptions options = Options();
     options.packet_limit = 123;
+    const FrameSender tx("tx");
     auto recorder = Recorder::Start(options);
     ASSERT_TRUE(recorder) << recorder.error().message;
-    FrameSender("tx").SendNumbered(0, 1000);
+    tx.SendNumbered(0, 1000);
     EXPECT_TRUE((*recorder)->Wait(-1));
     EXPECT_EQ(Numbers(), Sequence(123));
   });
@@ -237,9 +252,10 @@ TEST_F(RecorderTest, StopsWhenTheParentIsGone) {
     ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
     CaptureOptions options = Options();
     options.parent_fd = pipe[0];
+    const FrameSender tx("tx");
     auto recorder = Recorder::Start(options);
     ASSERT_TRUE(recorder) << recorder.error().message;
-    FrameSender("tx").SendNumbered(0, 10);
+    tx.SendNumbered(0, 10);
     ::close(pipe[1]);
     EXPECT_TRUE((*recorder)->Wait(-1));
     EXPECT_EQ(Numbers(), Sequence(10));
@@ -251,8 +267,8 @@ TEST_F(RecorderTest, RecordsOneDirectionOnRequest) {
     RUN_IN_NAMESPACE(([this, direction = direction, expected = expected] {
       CaptureOptions options = Options(2);
       options.direction = direction;
-      Record(options, [](Recorder&) {
-        FrameSender("tx").Send(NumberedFrame(1));
+      Record(options, [](const Recorder&, const FrameSender& tx) {
+        tx.Send(NumberedFrame(1));
         FrameSender("rx").Send(NumberedFrame(2));
       });
       std::vector<uint32_t> numbers = Numbers(0);
@@ -269,8 +285,7 @@ TEST_F(RecorderTest, AppliesTheFilter) {
     CaptureOptions options = Options();
     // ldh [12]; jeq #0x806, take, drop: only ARP.
     options.filter_hex = "002800000000000c0015000100000806" "00060000000400000006000000000000";
-    Record(options, [](Recorder&) {
-      const FrameSender tx("tx");
+    Record(options, [](const Recorder&, const FrameSender& tx) {
       tx.SendNumbered(0, 50);
       std::vector<uint8_t> arp = NumberedFrame(77);
       arp[13] = 0x06;
@@ -291,7 +306,7 @@ TEST_F(RecorderTest, WorksInItsSandbox) {
     options.seccomp = SeccompMode::kKill;
     if (root) RunCommand("chown -R nobody " + dir_.path());
     if (root) options.user = "nobody";
-    Record(options, [](Recorder&) { FrameSender("tx").SendNumbered(0, 2000); });
+    Record(options, [](const Recorder&, const FrameSender& tx) { tx.SendNumbered(0, 2000); });
     EXPECT_EQ(Numbers(0).size() + Numbers(1).size(), 2000u);
     ExpectComplete(0);
     ExpectComplete(1);
@@ -300,15 +315,17 @@ TEST_F(RecorderTest, WorksInItsSandbox) {
 
 TEST_F(RecorderTest, AnInterfaceThatGoesAndComesBackIsRecordedAgain) {
   RUN_IN_NAMESPACE([this] {
-    Record(Options(), [](Recorder&) {
-      FrameSender("tx").SendNumbered(0, 10);
+    Record(Options(), [](const Recorder&, const FrameSender& tx) {
+      tx.SendNumbered(0, 10);
       RunCommand("ip link set rx down; ip link set rx up");
-      FrameSender("tx").SendNumbered(10, 10);
+      WaitUntilRunning("tx");
+      tx.SendNumbered(10, 10);
       SleepMs(200);
       RunCommand("ip link del tx");
       SleepMs(1200);
       RunCommand("ip link add tx type veth peer name rx && ip link set tx up && ip link set rx up");
-      SleepMs(2200);
+      WaitUntilRunning("tx");
+      SleepMs(1500);
       FrameSender("tx").SendNumbered(20, 10);
     });
     EXPECT_EQ(Numbers(), Sequence(30));
@@ -335,7 +352,7 @@ TEST_F(RecorderTest, SetUpErrorsSayWhatIsWrong) {
     options.filter_hex = "00";
     EXPECT_NE(message(options).find("--filter"), std::string::npos) << message(options);
     RunCommand("ip link add raw0 type ipip 2>/dev/null || ip tuntap add raw0 mode tun 2>/dev/null || true");
-    if (::access("/sys/class/net/raw0", F_OK) == 0) {
+    if (::if_nametoindex("raw0") != 0) {
       options = Options();
       options.interface_name = "raw0";
       EXPECT_NE(message(options).find("hardware type"), std::string::npos) << message(options);
@@ -349,7 +366,7 @@ TEST_F(RecorderTest, LoopbackIsRecorded) {
     CaptureOptions options = Options();
     options.interface_name = "lo";
     options.direction = Direction::kIn;
-    Record(options, [](Recorder&) { FrameSender("lo").SendNumbered(0, 20); });
+    Record(options, [](const Recorder&, const FrameSender& tx) { tx.SendNumbered(0, 20); });
     EXPECT_EQ(Numbers(), Sequence(20));
   });
 }

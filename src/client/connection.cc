@@ -39,10 +39,10 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
 struct Exchange {
   CURL* handle = nullptr;
   ResultSink* sink = nullptr;
-  bool stopped = false;     // by the sink
-  uint64_t bytes = 0;       // given to the sink
-  std::string error_text;   // body of an answer that is not 200
-  std::string complete;     // trailers
+  bool stopped = false;    // by the sink
+  uint64_t bytes = 0;      // given to the sink
+  std::string error_text;  // body of an answer that is not 200
+  std::string complete;    // trailers
   std::string reason;
   char curl_error[CURL_ERROR_SIZE] = {};
 
@@ -182,7 +182,8 @@ struct Attempt {
   Result<QueryOutcome> outcome;
 };
 
-Attempt Ask(const Endpoint& endpoint, const std::string& cert_path, const QueryRequest& request, ResultSink& sink) {
+Attempt Ask(const Endpoint& endpoint, const std::string& cert_path, const QueryRequest& request,
+            ResultSink& sink) {
   const CurlHandle handle(::curl_easy_init());
   if (!handle) return {false, Fail(Error::Unsupported("libcurl could not be initialised"))};
   Exchange exchange;
@@ -212,7 +213,8 @@ Result<QueryOutcome> FetchQuery(const std::vector<Endpoint>& endpoints, const st
     auto [sent, outcome] = Ask(endpoint, cert_path, request, sink);
     if (outcome) return std::move(outcome);
     if (sent) return Fail(std::move(outcome).error().With("no answer from " + endpoint.Describe()));
-    failures += fmt::format("{}{}: {}", failures.empty() ? "" : "; ", endpoint.Describe(), outcome.error().message);
+    failures +=
+        fmt::format("{}{}: {}", failures.empty() ? "" : "; ", endpoint.Describe(), outcome.error().message);
   }
   return Fail(Error{ErrorCode::kIo, 0, 0, "cannot reach the server: " + failures});
 }

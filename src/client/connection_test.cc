@@ -20,7 +20,8 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// A server that reads one request from a Unix socket, answers with given bytes, and closes or waits for the client.
+// A server that reads one request from a Unix socket, answers with given bytes, and closes or waits for the
+// client.
 class CannedServer {
  public:
   enum class Then : uint8_t { kClose, kWait };
@@ -91,7 +92,8 @@ std::string Chunked(const std::string& trailers) {
          "5\r\nhello\r\n6\r\n world\r\n0\r\n" + trailers + "\r\n";
 }
 
-Result<QueryOutcome> Fetch(const CannedServer& server, ResultSink& sink, QueryRequest request = {"port 80 END", {}, {}, 20}) {
+Result<QueryOutcome> Fetch(const CannedServer& server, ResultSink& sink,
+                           QueryRequest request = {"port 80 END", {}, {}, 20}) {
   return FetchQuery({server.endpoint()}, "", request, sink);
 }
 
@@ -241,8 +243,9 @@ TEST(Connection, AServerThatHangsUpIsNotAskedElsewhere) {
 TEST(Connection, SaysWhereAndWhyNoServerCouldBeReached) {
   const testing::TempDir directory;
   StringSink sink;
-  const auto outcome = FetchQuery({{"http://localhost", directory.path() + "/none"}, {"https://127.0.0.1:1", ""}},
-                                  directory.path(), {"END", {}, {}, 20}, sink);
+  const auto outcome =
+      FetchQuery({{"http://localhost", directory.path() + "/none"}, {"https://127.0.0.1:1", ""}},
+                 directory.path(), {"END", {}, {}, 20}, sink);
   ASSERT_FALSE(outcome);
   EXPECT_THAT(outcome.error().message, HasSubstr("cannot reach the server: unix:" + directory.path()));
   EXPECT_THAT(outcome.error().message, HasSubstr("No such file or directory; https://127.0.0.1:1: "));

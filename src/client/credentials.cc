@@ -23,7 +23,7 @@ std::string GroupName(gid_t gid) {
 
 // "it belongs to user root, group stenographer (mode 0440)", as far as this user may know.
 std::string Ownership(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return "";
   return fmt::format("; it belongs to user {}, group {} (mode {:04o})", UserName(status.st_uid),
                      GroupName(status.st_gid), status.st_mode & 07777U);
@@ -40,7 +40,8 @@ Status CheckReadable(const std::string& path) {
 
 Result<Credentials> FindCredentials(const std::string& cert_path) {
   if (cert_path.empty()) return Fail(Error::Invalid("the configuration has no \"CertPath\""));
-  Credentials found{cert_path + "/client_cert.pem", cert_path + "/client_key.pem", cert_path + "/ca_cert.pem"};
+  Credentials found{cert_path + "/client_cert.pem", cert_path + "/client_key.pem",
+                    cert_path + "/ca_cert.pem"};
   for (const std::string* path : {&found.key, &found.certificate, &found.authority}) {
     STENO_CHECK_OK(CheckReadable(*path));
   }

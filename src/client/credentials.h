@@ -13,7 +13,8 @@ struct Credentials {
   std::string authority;    // ca_cert.pem
 };
 
-// Paths of the files in `cert_path`; an error names the first that this user cannot read, whose it is, and who asks.
+// Paths of the files in `cert_path`; an error names the first that this user cannot read, whose it is, and
+// who asks.
 Result<Credentials> FindCredentials(const std::string& cert_path);
 
 }  // namespace steno

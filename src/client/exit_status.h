@@ -1,4 +1,5 @@
-// The exit status of stenoread, and the sentence that goes with it, from what the server and tcpdump did. Pure.
+// The exit status of stenoread, and the sentence that goes with it, from what the server and tcpdump did.
+// Pure.
 #pragma once
 
 #include <string>
@@ -8,7 +9,7 @@
 
 namespace steno {
 
-inline constexpr int kExitFailed = 1;      // no result: server unreachable, query refused, tcpdump not started
+inline constexpr int kExitFailed = 1;  // no result: server unreachable, query refused, tcpdump not started
 inline constexpr int kExitIncomplete = 2;  // a result that lacks packets
 
 struct Conclusion {

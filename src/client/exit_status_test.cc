@@ -38,7 +38,8 @@ TEST(Conclude, ErrorsAreOneAndTcpdumpsComesFirst) {
   const Result<QueryOutcome> unreachable = Fail(Error::NotFound("cannot reach the server"));
   EXPECT_EQ(Conclude(unreachable, 0).exit_status, 1);
   EXPECT_EQ(Conclude(unreachable, 0).message, "cannot reach the server");
-  const Conclusion conclusion = Conclude(QueryOutcome{Kind::kStopped, 200, 0, ""}, Fail(Error::Invalid("no tcpdump")));
+  const Conclusion conclusion =
+      Conclude(QueryOutcome{Kind::kStopped, 200, 0, ""}, Fail(Error::Invalid("no tcpdump")));
   EXPECT_EQ(conclusion.exit_status, 1);
   EXPECT_EQ(conclusion.message, "no tcpdump");
 }

@@ -34,7 +34,8 @@ class OptionReader {
     if (argument == "--") return false;
     const size_t equals = argument.find('=');
     name_ = argument.substr(0, equals);
-    inline_value_ = equals == std::string_view::npos ? std::nullopt : std::optional(argument.substr(equals + 1));
+    inline_value_ =
+        equals == std::string_view::npos ? std::nullopt : std::optional(argument.substr(equals + 1));
     return true;
   }
 
@@ -42,7 +43,8 @@ class OptionReader {
 
   Result<std::string> Value() {
     if (inline_value_) return std::string(*inline_value_);
-    if (position_ == arguments_.size()) return Fail(Error::Invalid(fmt::format("{}: a value must follow", name_)));
+    if (position_ == arguments_.size())
+      return Fail(Error::Invalid(fmt::format("{}: a value must follow", name_)));
     return std::string(arguments_[position_++]);
   }
 

@@ -1,7 +1,7 @@
 // The command line of stenoread: its own options, then the query, then what belongs to tcpdump.
 //
-// Pure functions over plain values. Options are recognised before the query only: everything after it is tcpdump's, even
-// if it looks like one of ours. The interface is that of google/stenographer's stenoread.
+// Pure functions over plain values. Options are recognised before the query only: everything after it is
+// tcpdump's, even if it looks like one of ours. The interface is that of google/stenographer's stenoread.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace steno {
 
-inline constexpr const char* kStenoreadVersion = "2.0.0";  // that of the project in CMakeLists.txt: a test compares
+inline constexpr const char* kStenoreadVersion =
+    "2.0.0";  // that of the project in CMakeLists.txt: a test compares
 inline constexpr const char* kDefaultConfigPath = "/etc/stenographer/config";
 // A minute more than this, and a server that allows 15 minutes per query would cut the result first.
 inline constexpr int64_t kDefaultMaxTimeSeconds = 890;
@@ -31,9 +32,10 @@ struct StenoreadOptions {
   std::vector<std::string> tcpdump_arguments;
 };
 
-// `arguments` are argv without the program's name; `environment_config` is the value of STENOGRAPHER_CONFIG or null.
-// kInvalid: the message names the argument and what was expected.
-Result<StenoreadOptions> ParseStenoreadOptions(std::span<const char* const> arguments, const char* environment_config);
+// `arguments` are argv without the program's name; `environment_config` is the value of STENOGRAPHER_CONFIG
+// or null. kInvalid: the message names the argument and what was expected.
+Result<StenoreadOptions> ParseStenoreadOptions(std::span<const char* const> arguments,
+                                               const char* environment_config);
 
 // The text of --help.
 std::string StenoreadUsage();

@@ -26,8 +26,8 @@ TEST(StenoreadOptions, QueryOnly) {
 }
 
 TEST(StenoreadOptions, EverythingAfterTheQueryBelongsToTcpdump) {
-  const auto options = Parse({"--limit-packets", "6", "--limit-bytes=0x800", "host 1.1.1.1", "-n", "--limit-packets",
-                              "9", "--help", "tcp[tcpflags] & tcp-push != 0"});
+  const auto options = Parse({"--limit-packets", "6", "--limit-bytes=0x800", "host 1.1.1.1", "-n",
+                              "--limit-packets", "9", "--help", "tcp[tcpflags] & tcp-push != 0"});
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->action, StenoreadOptions::Action::kQuery);
   EXPECT_EQ(options->limit_packets, 6U);

@@ -1,7 +1,8 @@
 // TcpdumpPipe: a tcpdump that reads packets from a pipe: found, started, fed, and waited for.
 //
-// One thread. Owns the child: the destructor closes the pipe and waits. Starting is the caller's decision (or the
-// first Write()'s), so that a refused query never starts one. SIGPIPE is ignored from Start() on, in this process only.
+// One thread. Owns the child: the destructor closes the pipe and waits. Starting is the caller's decision (or
+// the first Write()'s), so that a refused query never starts one. SIGPIPE is ignored from Start() on, in this
+// process only.
 #pragma once
 
 #include <sys/types.h>
@@ -31,7 +32,8 @@ class TcpdumpPipe : public ResultSink {
   Status Start();
   [[nodiscard]] bool started() const { return child_ > 0; }
 
-  // Starts it if need be; false once it has ended, could not be started, or cannot be written to: see error().
+  // Starts it if need be; false once it has ended, could not be started, or cannot be written to: see
+  // error().
   bool Write(std::span<const uint8_t> bytes) override;
   bool WantsMore() override;
 

@@ -87,7 +87,8 @@ TEST_F(TcpdumpPipeTest, EndsEarlyWithoutAnError) {
   const std::string pcap = MakePcap(1000);
   TcpdumpPipe pipe(Tcpdump(), {"-w", file_, "-c", "5"});
   bool wants_more = true;
-  for (int i = 0; i < 10'000 && wants_more; ++i) wants_more = pipe.Write(Bytes(i == 0 ? pcap : pcap.substr(24)));
+  for (int i = 0; i < 10'000 && wants_more; ++i)
+    wants_more = pipe.Write(Bytes(i == 0 ? pcap : pcap.substr(24)));
   EXPECT_FALSE(wants_more);
   EXPECT_TRUE(pipe.error());
   EXPECT_EQ(pipe.Finish().value_or(-1), 0);

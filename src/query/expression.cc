@@ -49,7 +49,9 @@ ExpressionPtr MakeAnd(std::vector<ExpressionPtr> children) {
   return MakeGroup(NodeKind::kAnd, std::move(children));
 }
 
-ExpressionPtr MakeOr(std::vector<ExpressionPtr> children) { return MakeGroup(NodeKind::kOr, std::move(children)); }
+ExpressionPtr MakeOr(std::vector<ExpressionPtr> children) {
+  return MakeGroup(NodeKind::kOr, std::move(children));
+}
 
 ExpressionPtr MakeNot(ExpressionPtr child) {
   if (child->kind == NodeKind::kNot) return child->children[0];
@@ -94,7 +96,8 @@ TimeRange TimeBounds(const Expression& expression) {
   switch (expression.kind) {
     case NodeKind::kAnd: {
       TimeRange bounds;
-      for (const ExpressionPtr& child : expression.children) bounds = Intersection(bounds, TimeBounds(*child));
+      for (const ExpressionPtr& child : expression.children)
+        bounds = Intersection(bounds, TimeBounds(*child));
       return bounds;
     }
     case NodeKind::kOr: {

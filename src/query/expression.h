@@ -1,7 +1,7 @@
 // Expression: the tree between the query languages and their execution. Immutable once parsed.
 //
-// Nodes: and, or, not; a term about the packet's headers; a half-open time range. Further leaf kinds (such as a compiled
-// filter over the frame's bytes) are conservative on flows and exact on packets.
+// Nodes: and, or, not; a term about the packet's headers; a half-open time range. Further leaf kinds (such as
+// a compiled filter over the frame's bytes) are conservative on flows and exact on packets.
 #pragma once
 
 #include <cstdint>

@@ -75,7 +75,8 @@ bool EvaluateTerm(const Term& term, const PacketHeaders& headers) {
     found = EvaluateEnds(term.side, headers.src_mac == term.mac, headers.dst_mac == term.mac);
   }
   for (int i = 0; i < headers.vlan_count; ++i) found |= term.kind == TermKind::kVlan && in(headers.vlans[i]);
-  for (int i = 0; i < headers.mpls_count; ++i) found |= term.kind == TermKind::kMpls && in(headers.mpls_labels[i]);
+  for (int i = 0; i < headers.mpls_count; ++i)
+    found |= term.kind == TermKind::kMpls && in(headers.mpls_labels[i]);
   for (int i = 0; i < headers.layer_count; ++i) {
     const Layer& layer = headers.layers[i];
     const bool arp = layer.kind == LayerKind::kArp;
@@ -86,8 +87,10 @@ bool EvaluateTerm(const Term& term, const PacketHeaders& headers) {
     };
     if (term.kind == TermKind::kLayer) found = true;
     if (term.kind == TermKind::kProtocol && !arp) found |= in(layer.protocol);
-    if (term.kind == TermKind::kAddress) found |= EvaluateEnds(term.side, inside(layer.src), inside(layer.dst));
-    if (term.kind == TermKind::kPort && layer.has_ports && (term.protocol < 0 || term.protocol == layer.protocol)) {
+    if (term.kind == TermKind::kAddress)
+      found |= EvaluateEnds(term.side, inside(layer.src), inside(layer.dst));
+    if (term.kind == TermKind::kPort && layer.has_ports &&
+        (term.protocol < 0 || term.protocol == layer.protocol)) {
       found |= EvaluateEnds(term.side, in(layer.src_port), in(layer.dst_port));
     }
   }
@@ -129,10 +132,12 @@ TEST_F(ExpressionProperty, MatchesAgreesWithAPlainEvaluationAndStaysInsideTheTim
       const PacketHeaders headers = testing::MakeRandomHeaders(random_);
       const auto time = static_cast<int64_t>(random_() % (testing::kRandomTimeEnd + 2)) - 1;
       const bool matches = Matches(*expression, headers, time);
-      ASSERT_EQ(matches, Evaluate(*expression, headers, time)) << "seed " << seed_ << ": " << ToString(*expression);
+      ASSERT_EQ(matches, Evaluate(*expression, headers, time))
+          << "seed " << seed_ << ": " << ToString(*expression);
       if (!matches) continue;
       ++matched;
-      ASSERT_TRUE(bounds.Contains(time)) << "seed " << seed_ << ": " << ToString(*expression) << " at " << time;
+      ASSERT_TRUE(bounds.Contains(time))
+          << "seed " << seed_ << ": " << ToString(*expression) << " at " << time;
     }
   }
   // The pools are such that a good part of the packets match; otherwise nothing was tested.
@@ -144,17 +149,28 @@ TEST_F(ExpressionProperty, TextIsReadBackIntoTheSameTree) {
     const auto expression = testing::MakeRandomQuery(random_, 1 + i % 8);
     const std::string text = ToString(*expression);
     const auto parsed = ParseQuery(text, 0);
-    ASSERT_TRUE(parsed.has_value()) << "seed " << seed_ << ": " << text << "\n" << QueryErrorText(parsed.error());
-    ASSERT_TRUE(Equal(*expression, **parsed)) << "seed " << seed_ << ": " << text << "\n" << ToString(**parsed);
+    ASSERT_TRUE(parsed.has_value()) << "seed " << seed_ << ": " << text << "\n"
+                                    << QueryErrorText(parsed.error());
+    ASSERT_TRUE(Equal(*expression, **parsed)) << "seed " << seed_ << ": " << text << "\n"
+                                              << ToString(**parsed);
   }
 }
 
 // Random words and fragments of queries: never a crash, and an error always has its place.
 TEST_F(ExpressionProperty, AnyTextIsAQueryOrAnErrorWithAColumn) {
-  static const std::vector<std::string> pieces = {
-      "host",  "net", "port", "and", "or",   "not",  "(",    ")",    "src",  "dst",     "1.2.3.4", "/",     "8",   "80",
-      "mask",  "ip",  "tcp",  "ip6", "vlan", "mpls", "proto", "after", "3h", "ago",     "=",       "|",     "last", "-",
-      "ether", "::1", "1-2",  "arp", "\xff", "&&",   "||",   "!",    "[",   "255.0.0.0", "2024-01-01T00:00:00Z"};
+  static const std::vector<std::string> pieces = {"host",  "net",       "port",
+                                                  "and",   "or",        "not",
+                                                  "(",     ")",         "src",
+                                                  "dst",   "1.2.3.4",   "/",
+                                                  "8",     "80",        "mask",
+                                                  "ip",    "tcp",       "ip6",
+                                                  "vlan",  "mpls",      "proto",
+                                                  "after", "3h",        "ago",
+                                                  "=",     "|",         "last",
+                                                  "-",     "ether",     "::1",
+                                                  "1-2",   "arp",       "\xff",
+                                                  "&&",    "||",        "!",
+                                                  "[",     "255.0.0.0", "2024-01-01T00:00:00Z"};
   unsigned valid = 0;
   for (int i = 0; i < 50000; ++i) {
     std::string text;

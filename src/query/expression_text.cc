@@ -9,8 +9,8 @@ namespace steno {
 
 namespace {
 
-// An address names its family itself, so of the layers only IP or ARP is left to say: "host 192.0.2.1" looks into IP and
-// ARP, "ip host" into IP only; for IPv6 there is no difference.
+// An address names its family itself, so of the layers only IP or ARP is left to say: "host 192.0.2.1" looks
+// into IP and ARP, "ip host" into IP only; for IPv6 there is no difference.
 std::string AddressText(Term term) {
   const bool ip = (term.layer_kinds & kLayerBitsIp) != 0;
   const bool arp = (term.layer_kinds & kLayerBitArp) != 0;

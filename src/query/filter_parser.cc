@@ -16,12 +16,14 @@ namespace {
 // What stands between primitives: and, or, not, parentheses. Recursive descent, one level per parenthesis.
 class FilterParser {
  public:
-  FilterParser(std::string_view text, int64_t now_ns) : cursor_(text), primitives_(cursor_, limits_, now_ns) {}
+  FilterParser(std::string_view text, int64_t now_ns)
+      : cursor_(text), primitives_(cursor_, limits_, now_ns) {}
 
   Result<ExpressionPtr> Parse() {
     STENO_TRY(SyntaxNode tree, ParseExpression(""));
     const Token& rest = cursor_.Peek();
-    if (rest.kind == TokenKind::kClose) return Fail(QueryError(rest.column, "\")\" without a \"(\" before it"));
+    if (rest.kind == TokenKind::kClose)
+      return Fail(QueryError(rest.column, "\")\" without a \"(\" before it"));
     if (rest.kind != TokenKind::kEnd) {
       return Fail(QueryError(rest.column,
                              "expected \"and\", \"or\" or the end of the query, found " + Describe(rest)));

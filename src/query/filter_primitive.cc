@@ -13,7 +13,8 @@ namespace steno::internal {
 namespace {
 
 constexpr const char* kPrimitives =
-    "expected host, net, port, portrange, proto, src, dst, ip, ip6, arp, rarp, tcp, udp, sctp, icmp, icmp6, ether, "
+    "expected host, net, port, portrange, proto, src, dst, ip, ip6, arp, rarp, tcp, udp, sctp, icmp, icmp6, "
+    "ether, "
     "vlan, mpls, before, after, not or \"(\"";
 
 constexpr uint32_t kEtherRarp = 0x8035;  // <linux/if_ether.h>
@@ -51,7 +52,9 @@ bool LooksLikeValue(std::string_view word) {
   return (word[0] >= '0' && word[0] <= '9') || word[0] == '\\' || word.find(':') != std::string_view::npos;
 }
 
-std::string_view WithoutSpace(std::string_view text) { return text.substr(0, text.find_last_not_of(' ') + 1); }
+std::string_view WithoutSpace(std::string_view text) {
+  return text.substr(0, text.find_last_not_of(' ') + 1);
+}
 
 }  // namespace
 
@@ -65,8 +68,9 @@ Result<std::optional<SyntaxNode>> PrimitiveParser::Parse(std::string_view after,
   }
   if (LooksLikeValue(token.text)) {
     if (last_) return ParseValue(*last_);
-    return Fail(QueryError(token.column, fmt::format("{}: a value needs a word before it, such as host or port",
-                                                     Shorten(token.text))));
+    return Fail(QueryError(
+        token.column,
+        fmt::format("{}: a value needs a word before it, such as host or port", Shorten(token.text))));
   }
   if (values_only) {
     return Fail(QueryError(token.column, fmt::format("expected a value of \"{}\", found {}",
@@ -94,12 +98,14 @@ Result<std::optional<SyntaxNode>> PrimitiveParser::ParseKeyword(const Token& wor
       return ParseQualified(std::move(qualifiers));
     }
     if (protocol->alone) return limits_.Leaf(*protocol->alone, word.column);
-    return Fail(QueryError(cursor_.Peek().column, fmt::format("expected host, src, dst or proto after \"{}\", found {}",
-                                                              protocol->name, Describe(cursor_.Peek()))));
+    return Fail(QueryError(cursor_.Peek().column,
+                           fmt::format("expected host, src, dst or proto after \"{}\", found {}",
+                                       protocol->name, Describe(cursor_.Peek()))));
   }
   const int number = ProtocolOfName(word.text);
   if (number < 0) {
-    return Fail(QueryError(word.column, fmt::format("{} is not a known primitive; {}", Describe(word), kPrimitives)));
+    return Fail(
+        QueryError(word.column, fmt::format("{} is not a known primitive; {}", Describe(word), kPrimitives)));
   }
   const auto protocol = static_cast<uint32_t>(number);
   return limits_.Leaf(NumberTerm(TermKind::kProtocol, {protocol, protocol}), word.column);
@@ -124,9 +130,10 @@ Status PrimitiveParser::TakeSide(Qualifiers& qualifiers) {
   if (joint.kind != TokenKind::kAnd && joint.kind != TokenKind::kOr) return {};
   const char* other = source ? "dst" : "src";
   if (!IsWord(cursor_.Peek(1), other)) {
-    return Fail(QueryError(joint.column, fmt::format("expected an address, a type of value or \"or {}\" after \"{}\", "
-                                                     "found {}",
-                                                     other, side.text, Describe(joint))));
+    return Fail(QueryError(joint.column,
+                           fmt::format("expected an address, a type of value or \"or {}\" after \"{}\", "
+                                       "found {}",
+                                       other, side.text, Describe(joint))));
   }
   const bool both = joint.kind == TokenKind::kAnd;
   qualifiers.side = both ? Side::kBoth : Side::kEither;
@@ -147,13 +154,14 @@ Status PrimitiveParser::TakeType(Qualifiers& qualifiers) {
     cursor_.Next();
   }
   const std::string_view context = WithoutSpace(qualifiers.text);
-  if (qualifiers.protocol != nullptr && qualifiers.protocol->goes_with.find(fmt::format("{} ", type)) == std::string::npos) {
+  if (qualifiers.protocol != nullptr &&
+      qualifiers.protocol->goes_with.find(fmt::format("{} ", type)) == std::string::npos) {
     const std::string_view possible = WithoutSpace(qualifiers.protocol->goes_with);
     return Fail(QueryError(token.column,
                            possible.empty()
                                ? fmt::format("{}: \"{}\" stands alone", context, qualifiers.protocol->name)
-                               : fmt::format("{}: \"{}\" goes with these only: {}", context, qualifiers.protocol->name,
-                                             possible)));
+                               : fmt::format("{}: \"{}\" goes with these only: {}", context,
+                                             qualifiers.protocol->name, possible)));
   }
   if (qualifiers.side && qualifiers.type == ValueType::kProto) {
     return Fail(QueryError(token.column, fmt::format("{}: src and dst do not go with proto", context)));
@@ -162,10 +170,12 @@ Status PrimitiveParser::TakeType(Qualifiers& qualifiers) {
 }
 
 Result<SyntaxNode> PrimitiveParser::ParseValue(const Qualifiers& qualifiers) {
-  constexpr std::array<const char*, 5> kWanted = {"an address", "a network", "a port", "a port range", "a protocol"};
+  constexpr std::array<const char*, 5> kWanted = {"an address", "a network", "a port", "a port range",
+                                                  "a protocol"};
   const bool mac = qualifiers.ether() && qualifiers.type == ValueType::kHost;
   STENO_TRY(const Token value,
-            TakeValue(cursor_, qualifiers.text, mac ? "a MAC address" : kWanted[static_cast<size_t>(qualifiers.type)]));
+            TakeValue(cursor_, qualifiers.text,
+                      mac ? "a MAC address" : kWanted[static_cast<size_t>(qualifiers.type)]));
   if (mac) {
     Term term;
     term.kind = TermKind::kMac;
@@ -187,9 +197,9 @@ Result<SyntaxNode> PrimitiveParser::ParseAddressValue(const Qualifiers& qualifie
     STENO_TRY(range.first, ParseHostAddress(qualifiers.text, value));
     range.last = range.first;
     if (cursor_.Peek().kind == TokenKind::kSlash) {
-      return Fail(QueryError(cursor_.Peek().column,
-                             fmt::format("{}{}/: a prefix needs \"net\", as in net 10.0.0.0/8", qualifiers.text,
-                                         value.text)));
+      return Fail(QueryError(
+          cursor_.Peek().column,
+          fmt::format("{}{}/: a prefix needs \"net\", as in net 10.0.0.0/8", qualifiers.text, value.text)));
     }
   }
   const bool v4 = range.first.family == 4;
@@ -199,8 +209,9 @@ Result<SyntaxNode> PrimitiveParser::ParseAddressValue(const Qualifiers& qualifie
   if (protocol != nullptr) {
     const bool wants_v4 = protocol->layer_kinds != kLayerBitIpv6;
     if (wants_v4 != v4) {
-      return Fail(QueryError(value.column, fmt::format("{}{}: \"{}\" goes with {} addresses only", qualifiers.text,
-                                                       value.text, protocol->name, wants_v4 ? "IPv4" : "IPv6")));
+      return Fail(
+          QueryError(value.column, fmt::format("{}{}: \"{}\" goes with {} addresses only", qualifiers.text,
+                                               value.text, protocol->name, wants_v4 ? "IPv4" : "IPv6")));
     }
     kinds = protocol->layer_kinds == kLayerBitArp ? kLayerBitArp : kLayerBitsIp;
   }
@@ -231,8 +242,8 @@ Result<SyntaxNode> PrimitiveParser::ParseNumberValue(const Qualifiers& qualifier
   }
   if (qualifiers.type == ValueType::kPort) {
     if (value.text.find('-', 1) != std::string_view::npos) {
-      return Fail(QueryError(value.column,
-                             fmt::format("{}{}: a range of ports needs \"portrange\"", text, Shorten(value.text))));
+      return Fail(QueryError(value.column, fmt::format("{}{}: a range of ports needs \"portrange\"", text,
+                                                       Shorten(value.text))));
     }
   }
   STENO_TRY(range, ParseNumberRange(text, value, kPortNumber));
@@ -267,8 +278,9 @@ Result<int64_t> PrimitiveParser::ParseTimeValue(std::string_view primitive) {
   if (!ago && !duration) return ParseTimestamp(value.text, value.column);
   STENO_TRY(const int64_t time_ns, ParseTimeAgo(value.text, value.column, now_ns_));
   if (!ago) {
-    return Fail(QueryError(cursor_.Peek().column, fmt::format("expected \"ago\" after \"{}\", found {}",
-                                                              Shorten(value.text), Describe(cursor_.Peek()))));
+    return Fail(
+        QueryError(cursor_.Peek().column, fmt::format("expected \"ago\" after \"{}\", found {}",
+                                                      Shorten(value.text), Describe(cursor_.Peek()))));
   }
   cursor_.Next();
   return time_ns;

@@ -19,10 +19,10 @@ enum class ValueType : uint8_t { kHost, kNet, kPort, kPortRange, kProto };
 // A word for a protocol: what it asks for alone, and what it means in front of a value.
 struct ProtocolWord {
   std::string_view name;
-  std::optional<Term> alone;    // nullopt: it cannot stand alone
-  std::string_view goes_with;   // types of value, each followed by a space
-  uint8_t layer_kinds = 0;      // of "ip host", "ip6 proto"
-  int16_t port_protocol = -1;   // of "tcp port"
+  std::optional<Term> alone;   // nullopt: it cannot stand alone
+  std::string_view goes_with;  // types of value, each followed by a space
+  uint8_t layer_kinds = 0;     // of "ip host", "ip6 proto"
+  int16_t port_protocol = -1;  // of "tcp port"
 };
 
 // Null if `word` is none of them.
@@ -36,8 +36,9 @@ class PrimitiveParser {
   PrimitiveParser(TokenCursor& cursor, TreeLimits& limits, int64_t now_ns)
       : cursor_(cursor), limits_(limits), now_ns_(now_ns) {}
 
-  // nullopt: only the qualifiers were read, and their values follow in parentheses: "port (80 or 443)". `after` is the
-  // token in front, for messages; `values_only`: inside such parentheses, where nothing but values may stand.
+  // nullopt: only the qualifiers were read, and their values follow in parentheses: "port (80 or 443)".
+  // `after` is the token in front, for messages; `values_only`: inside such parentheses, where nothing but
+  // values may stand.
   Result<std::optional<SyntaxNode>> Parse(std::string_view after, bool values_only);
 
  private:

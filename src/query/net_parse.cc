@@ -53,18 +53,19 @@ std::optional<unsigned> MaskBits(const Address& mask) {
   return bits;
 }
 
-Result<AddressRange> WithMask(TokenCursor& cursor, std::string_view primitive, const NetworkAddress& network) {
+Result<AddressRange> WithMask(TokenCursor& cursor, std::string_view primitive,
+                              const NetworkAddress& network) {
   const std::string context = fmt::format("{}{} mask ", primitive, ToString(network.address));
   STENO_TRY(const Token value, TakeValue(cursor, context, "a mask"));
   STENO_TRY(const Address mask, ParseHostAddress(context, value));
   if (mask.family != network.address.family) {
-    return Fail(QueryError(value.column,
-                           fmt::format("{}{}: address and mask must be IPv4, or both IPv6", context, value.text)));
+    return Fail(QueryError(
+        value.column, fmt::format("{}{}: address and mask must be IPv4, or both IPv6", context, value.text)));
   }
   const auto bits = MaskBits(mask);
   if (!bits) {
-    return Fail(QueryError(value.column,
-                           fmt::format("{}{}: a mask is ones followed by zeros", context, value.text)));
+    return Fail(
+        QueryError(value.column, fmt::format("{}{}: a mask is ones followed by zeros", context, value.text)));
   }
   return Prefix(network.address, *bits);
 }

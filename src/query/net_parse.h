@@ -9,8 +9,8 @@
 
 namespace steno::internal {
 
-// `value` is the first word, already taken from `cursor`; a prefix length or a mask is taken from there. Bits of the
-// address behind the prefix are ignored.
+// `value` is the first word, already taken from `cursor`; a prefix length or a mask is taken from there. Bits
+// of the address behind the prefix are ignored.
 Result<AddressRange> ParseNetwork(TokenCursor& cursor, std::string_view primitive, const Token& value);
 
 }  // namespace steno::internal

@@ -56,13 +56,13 @@ class OriginalParser {
   Result<SyntaxNode> ParseTerm(std::string_view place) {
     const Token key = cursor_.Next();
     if (!IsKey(key)) {
-      return Fail(QueryError(key.column, fmt::format("expected ip=, port=, protocol= or last={}, found {}", place,
-                                                     Describe(key))));
+      return Fail(QueryError(key.column, fmt::format("expected ip=, port=, protocol= or last={}, found {}",
+                                                     place, Describe(key))));
     }
     if (!cursor_.Take(TokenKind::kEquals)) {
       const Token& found = cursor_.Peek();
-      return Fail(QueryError(found.column,
-                             fmt::format("expected \"=\" after \"{}\", found {}", key.text, Describe(found))));
+      return Fail(QueryError(
+          found.column, fmt::format("expected \"=\" after \"{}\", found {}", key.text, Describe(found))));
     }
     const std::string primitive = LowerCase(key.text) + "=";
     if (primitive == "ip=") return ParseIp(primitive, key.column);

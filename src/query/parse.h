@@ -1,7 +1,7 @@
 // Query text -> Expression, for both surface syntaxes of docs/QUERY.md, told apart by their first term.
 //
-// Errors (kInvalid) carry the 1-based column and a sentence: what is wrong, and what was expected there. Bounded: text
-// of at most kMaxQueryBytes, nesting of at most kMaxQueryDepth, at most kMaxQueryTerms terms.
+// Errors (kInvalid) carry the 1-based column and a sentence: what is wrong, and what was expected there.
+// Bounded: text of at most kMaxQueryBytes, nesting of at most kMaxQueryDepth, at most kMaxQueryTerms terms.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,8 @@ namespace {
 
 constexpr int64_t kNow = 1'700'000'000'000'000'000;
 constexpr const char* kPrimitives =
-    "expected host, net, port, portrange, proto, src, dst, ip, ip6, arp, rarp, tcp, udp, sctp, icmp, icmp6, ether, "
+    "expected host, net, port, portrange, proto, src, dst, ip, ip6, arp, rarp, tcp, udp, sctp, icmp, icmp6, "
+    "ether, "
     "vlan, mpls, before, after, not or \"(\"";
 
 struct Case {
@@ -48,16 +49,19 @@ TEST(ParseErrors, Structure) {
       {"tcp & udp", "column 5: expected \"and\", \"or\" or the end of the query, found \"&\""},
       {"| tcp", "column 1: expected a term, found \"|\""},
       {"tcp and \xc3\xa4", "column 9: expected a term after \"and\", found byte 0xc3"},
-      {std::string("tcp\0", 4), "column 4: expected \"and\", \"or\" or the end of the query, found byte 0x00"},
+      {std::string("tcp\0", 4),
+       "column 4: expected \"and\", \"or\" or the end of the query, found byte 0x00"},
   });
 }
 
 TEST(ParseErrors, UnknownWords) {
   ExpectErrors({
       {"greater 100", std::string("column 1: \"greater\" is not a known primitive; ") + kPrimitives},
-      {"tcp and frobnicate", std::string("column 9: \"frobnicate\" is not a known primitive; ") + kPrimitives},
+      {"tcp and frobnicate",
+       std::string("column 9: \"frobnicate\" is not a known primitive; ") + kPrimitives},
       {"tcp[13] & 2 != 0", std::string("column 1: \"tcp[...]\" is not a known primitive; ") + kPrimitives},
-      {"port 5 or ip[6:2] = 1", std::string("column 11: \"ip[...]\" is not a known primitive; ") + kPrimitives},
+      {"port 5 or ip[6:2] = 1",
+       std::string("column 11: \"ip[...]\" is not a known primitive; ") + kPrimitives},
       {"host=1.2.3.4", "column 5: expected an address after \"host\", found \"=\""},
       {"ip multicast", "column 4: expected \"and\", \"or\" or the end of the query, found \"multicast\""},
       {std::string(100, 'x'),
@@ -72,7 +76,8 @@ TEST(ParseErrors, Addresses) {
       {"host 1.2.3.256", "column 6: host 1.2.3.256: expected an IPv4 or IPv6 address"},
       {"host 1.2.3.04", "column 6: host 1.2.3.04: expected an IPv4 or IPv6 address"},
       {"host 12345::1", "column 6: host 12345::1: expected an IPv4 or IPv6 address"},
-      {"host example.com", "column 6: host example.com: expected an IPv4 or IPv6 address; names are not looked up"},
+      {"host example.com",
+       "column 6: host example.com: expected an IPv4 or IPv6 address; names are not looked up"},
       {"host 10.0.0.0/8", "column 14: host 10.0.0.0/: a prefix needs \"net\", as in net 10.0.0.0/8"},
       {"src and 1.2.3.4",
        "column 5: expected an address, a type of value or \"or dst\" after \"src\", found \"and\""},
@@ -83,8 +88,10 @@ TEST(ParseErrors, Addresses) {
       {"net 10.0.0.0/33", "column 14: net 10.0.0.0/33: a prefix length is 0..32"},
       {"net ::/129", "column 8: net ::/129: a prefix length is 0..128"},
       {"net 10.0.0.0/x", "column 14: net 10.0.0.0/x: a prefix length is a number 0..32"},
-      {"net 10.0.0.0/", "column 14: expected a prefix length after \"net 10.0.0.0/\", found the end of the query"},
-      {"net 10.0.0.0 mask", "column 18: expected a mask after \"net 10.0.0.0 mask\", found the end of the query"},
+      {"net 10.0.0.0/",
+       "column 14: expected a prefix length after \"net 10.0.0.0/\", found the end of the query"},
+      {"net 10.0.0.0 mask",
+       "column 18: expected a mask after \"net 10.0.0.0 mask\", found the end of the query"},
       {"net 10.0.0.0 mask 255.0.255.0",
        "column 19: net 10.0.0.0 mask 255.0.255.0: a mask is ones followed by zeros"},
       {"net 10.0.0.0 mask ffff::",
@@ -94,7 +101,8 @@ TEST(ParseErrors, Addresses) {
       {"net 1.1.1.1-::1", "column 5: net 1.1.1.1-::1: both ends of a range must be IPv4, or both IPv6"},
       {"net 1.1.1.1-", "column 5: net 1.1.1.1-: a range is two addresses with \"-\" between"},
       {"ether host 1.2.3.4", "column 12: ether host 1.2.3.4: expected a MAC address like 00:11:22:aa:bb:cc"},
-      {"ether src 0:1:2:3:4:5:6", "column 11: ether src 0:1:2:3:4:5:6: expected a MAC address like 00:11:22:aa:bb:cc"},
+      {"ether src 0:1:2:3:4:5:6",
+       "column 11: ether src 0:1:2:3:4:5:6: expected a MAC address like 00:11:22:aa:bb:cc"},
       {"ether", "column 6: expected host, src, dst or proto after \"ether\", found the end of the query"},
   });
 }
@@ -119,7 +127,8 @@ TEST(ParseErrors, Numbers) {
        "column 7: proto foo: a protocol is a number 0..255 or a name like tcp, udp, icmp, icmp6, sctp"},
       {"ether proto 5", "column 13: ether proto 5: an Ethernet type is 1536..65535"},
       {"ether proto foo",
-       "column 13: ether proto foo: an Ethernet type is a number 1536..65535 or a name: ip, ip6, arp, rarp, lldp"},
+       "column 13: ether proto foo: an Ethernet type is a number 1536..65535 or a name: ip, ip6, arp, rarp, "
+       "lldp"},
       {"tcp host 1.2.3.4", "column 5: tcp host: \"tcp\" goes with these only: port portrange"},
       {"tcp src 1.2.3.4", "column 9: tcp src: \"tcp\" goes with these only: port portrange"},
       {"ip port 80", "column 4: ip port: \"ip\" goes with these only: host net proto"},
@@ -151,7 +160,8 @@ TEST(ParseErrors, Times) {
       {"after 2024-02-29",
        "column 17: 2024-02-29: a date needs a time of day and a zone after it, like T12:00:00Z"},
       {"after 2024-02-29T12:00Z", "column 23: 2024-02-29T12:00Z: " + forms},
-      {"after 2024-02-29T12:00:00-0700", "column 26: 2024-02-29T12:00:00-0700: a zone is Z or an offset like +01:00"},
+      {"after 2024-02-29T12:00:00-0700",
+       "column 26: 2024-02-29T12:00:00-0700: a zone is Z or an offset like +01:00"},
       {"after 2024-02-29T12:00:00+24:00",
        "column 26: 2024-02-29T12:00:00+24:00: a zone is Z or an offset like +01:00"},
       {"after 2024-02-29T12:00:00ZZ", "column 27: 2024-02-29T12:00:00ZZ: nothing may follow the zone"},
@@ -161,8 +171,10 @@ TEST(ParseErrors, Times) {
       {"after 2023-12-01T23:60:00Z", "column 21: 2023-12-01T23:60:00Z: a minute is 00..59"},
       {"after 2023-12-01T23:59:61Z",
        "column 24: 2023-12-01T23:59:61Z: a second is 00..59, or 60 for a leap second"},
-      {"after 2023-12-01T22:59:60Z", "column 24: 2023-12-01T22:59:60Z: a leap second is at 23:59:60 UTC only"},
-      {"after 2023-12-01T22:59:00.Z", "column 27: 2023-12-01T22:59:00.Z: expected digits after the decimal point"},
+      {"after 2023-12-01T22:59:60Z",
+       "column 24: 2023-12-01T22:59:60Z: a leap second is at 23:59:60 UTC only"},
+      {"after 2023-12-01T22:59:00.Z",
+       "column 27: 2023-12-01T22:59:00.Z: expected digits after the decimal point"},
       {"after 2023-12-01T22:59:00.1234567890Z",
        "column 36: 2023-12-01T22:59:00.1234567890Z: a second has at most 9 decimal places"},
       {"before 2262-04-12T00:00:00Z",
@@ -185,7 +197,8 @@ TEST(ParseErrors, OriginalSyntax) {
        "column 7: proto=foo: a protocol is a number 0..255 or a name like tcp, udp, icmp, icmp6, sctp"},
       {"last=4", "column 7: 4: a duration is whole numbers, each with its unit: s, m, h or d"},
       {"last=h", "column 6: h: expected a duration like 45m, 3h, 30s, 2d or 1h30m"},
-      {"port=80 |", "column 10: expected ip=, port=, protocol= or last= after \"|\", found the end of the query"},
+      {"port=80 |",
+       "column 10: expected ip=, port=, protocol= or last= after \"|\", found the end of the query"},
       {"port=80 || port=90", "column 9: expected ip=, port=, protocol= or last=, found \"||\""},
       {"port=80 and tcp", "column 9: expected ip=, port=, protocol= or last=, found \"and\""},
       {"port=80 host=1.1.1.1", "column 9: expected ip=, port=, protocol= or last=, found \"host\""},

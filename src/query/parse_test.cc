@@ -61,8 +61,7 @@ TEST(ParseOriginal, UnionBindsTighterThanIntersection) {
       {"port=1|port=2 port=3 | port=4", "((port 1 or port 2) and (port 3 or port 4))"},
       {"  port=1  |\n\tport=2|port=3 ", "(port 1 or port 2 or port 3)"},
       {"ip = 1.1.1.1 port = 5", "(ip host 1.1.1.1 and port 5)"},
-      {"ip=1.1.1.1 protocol=6 last=4h",
-       "(ip host 1.1.1.1 and proto 6 and after 2023-11-14T18:13:20Z)"},
+      {"ip=1.1.1.1 protocol=6 last=4h", "(ip host 1.1.1.1 and proto 6 and after 2023-11-14T18:13:20Z)"},
   });
 }
 
@@ -86,26 +85,27 @@ TEST(ParseFilter, WhatTheIncumbentAccepts) {
       {"after 2012-11-03T11:05:00-07:00", "after 2012-11-03T18:05:00Z"},
       {"before 45m ago", "before 2023-11-14T21:28:20Z"},
       {"after 3h ago", "after 2023-11-14T19:13:20Z"},
-      {"(udp and port 514) or (tcp and port 8080)",
-       "((proto 17 and port 514) or (proto 6 and port 8080))"},
+      {"(udp and port 514) or (tcp and port 8080)", "((proto 17 and port 514) or (proto 6 and port 8080))"},
       {"udp && port 514 || tcp", "((proto 17 and port 514) or proto 6)"},
-      {"(port 1 or ip proto 2) and after 3h ago",
-       "((port 1 or proto 2) and after 2023-11-14T19:13:20Z)"},
+      {"(port 1 or ip proto 2) and after 3h ago", "((port 1 or proto 2) and after 2023-11-14T19:13:20Z)"},
   });
 }
 
 // The text that Security Onion and docket send.
 TEST(ParseFilter, QueriesOfExistingClients) {
   ExpectAll({
-      {"before 2006-01-02T15:06:05Z and after 2006-01-02T15:05:05Z and tcp and host 10.0.0.1 and host 10.0.0.2 and "
+      {"before 2006-01-02T15:06:05Z and after 2006-01-02T15:05:05Z and tcp and host 10.0.0.1 and host "
+       "10.0.0.2 and "
        "port 80 and port 1234",
        "(before 2006-01-02T15:06:05Z and after 2006-01-02T15:05:05Z and proto 6 and host 10.0.0.1 and host "
        "10.0.0.2 and port 80 and port 1234)"},
       {"before 2006-01-02T15:06:05Z and after 2006-01-02T15:05:05Z and ipv6-icmp",
        "(before 2006-01-02T15:06:05Z and after 2006-01-02T15:05:05Z and proto 58)"},
-      {"host 1.2.3.4 and net 1.2.3.0/24 and port 5 and ip proto 6 and tcp and after 2019-08-09T10:54:22Z and before "
+      {"host 1.2.3.4 and net 1.2.3.0/24 and port 5 and ip proto 6 and tcp and after 2019-08-09T10:54:22Z and "
+       "before "
        "2019-08-09T10:58:22Z",
-       "(host 1.2.3.4 and net 1.2.3.0-1.2.3.255 and port 5 and proto 6 and proto 6 and after 2019-08-09T10:54:22Z "
+       "(host 1.2.3.4 and net 1.2.3.0-1.2.3.255 and port 5 and proto 6 and proto 6 and after "
+       "2019-08-09T10:54:22Z "
        "and before 2019-08-09T10:58:22Z)"},
   });
 }
@@ -196,7 +196,8 @@ TEST(ParseFilter, BareValuesRepeatTheQualifiersBefore) {
       {"src host (1.1.1.1 or (2.2.2.2 or not 3.3.3.3)) and port 5",
        "((src host 1.1.1.1 or src host 2.2.2.2 or not src host 3.3.3.3) and port 5)"},
       {"port 80 and (443 or 8080)", "(port 80 and (port 443 or port 8080))"},
-      {"ether host 0:0:0:0:0:1 or 0:0:0:0:0:2", "(ether host 00:00:00:00:00:01 or ether host 00:00:00:00:00:02)"},
+      {"ether host 0:0:0:0:0:1 or 0:0:0:0:0:2",
+       "(ether host 00:00:00:00:00:01 or ether host 00:00:00:00:00:02)"},
       {"ip proto 6 or 17", "(proto 6 or proto 17)"},
   });
 }
@@ -222,9 +223,12 @@ TEST(ParseLimits, AreReachedAndHeld) {
   EXPECT_EQ(Parsed(terms + " or 1"),
             fmt::format("column {}: too many terms: a query has at most 4096", terms.size() + 5));
 
-  const auto nested = [](unsigned depth) { return std::string(depth, '(') + "tcp" + std::string(depth, ')'); };
+  const auto nested = [](unsigned depth) {
+    return std::string(depth, '(') + "tcp" + std::string(depth, ')');
+  };
   EXPECT_EQ(Parsed(nested(kMaxQueryDepth)), "proto 6");
-  EXPECT_EQ(Parsed(nested(kMaxQueryDepth + 1)), "column 201: nested too deep: a query has at most 200 levels");
+  EXPECT_EQ(Parsed(nested(kMaxQueryDepth + 1)),
+            "column 201: nested too deep: a query has at most 200 levels");
 
   std::string zigzag = "tcp";  // every change between and and or is one more level of the tree
   for (unsigned i = 1; i < kMaxQueryDepth; ++i) zigzag += i % 2 == 0 ? " or udp" : " and udp";

@@ -115,7 +115,8 @@ PacketHeaders MakeRandomHeaders(std::mt19937_64& random) {
     if (layer.kind == LayerKind::kArp) continue;
     static const std::vector<uint8_t> protocols = {1, 6, 17, 58, 132, 255};
     layer.protocol = protocols[Below(random, 6)];
-    layer.has_ports = (layer.protocol == 6 || layer.protocol == 17 || layer.protocol == 132) && Below(random, 4) != 0;
+    layer.has_ports =
+        (layer.protocol == 6 || layer.protocol == 17 || layer.protocol == 132) && Below(random, 4) != 0;
     if (!layer.has_ports) continue;
     layer.src_port = static_cast<uint16_t>(Below(random, 10) == 0 ? 65535 : Below(random, 10));
     layer.dst_port = static_cast<uint16_t>(Below(random, 10) == 0 ? 65535 : Below(random, 10));

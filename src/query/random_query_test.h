@@ -8,7 +8,8 @@
 
 namespace steno::testing {
 
-// A tree of at most `depth` levels, made only of what a query can say, with values from a small pool so that terms hit.
+// A tree of at most `depth` levels, made only of what a query can say, with values from a small pool so that
+// terms hit.
 ExpressionPtr MakeRandomQuery(std::mt19937_64& random, unsigned depth);
 
 // Times in random queries are between 0 and this.

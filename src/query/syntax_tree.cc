@@ -35,7 +35,8 @@ Result<SyntaxNode> TreeLimits::Group(NodeKind kind, std::vector<SyntaxNode> node
     children.push_back(std::move(node.expression));
   }
   if (depth > kMaxQueryDepth) return Fail(TooDeep(column));
-  return SyntaxNode{kind == NodeKind::kAnd ? MakeAnd(std::move(children)) : MakeOr(std::move(children)), depth};
+  return SyntaxNode{kind == NodeKind::kAnd ? MakeAnd(std::move(children)) : MakeOr(std::move(children)),
+                    depth};
 }
 
 Result<SyntaxNode> TreeLimits::Not(const SyntaxNode& node, uint32_t column) {

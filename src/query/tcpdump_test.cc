@@ -1,5 +1,6 @@
-// The pcap-filter syntax against libpcap: on packets without encapsulation, the part of the language that tcpdump has
-// means the same here. Texts are generated without superfluous parentheses, so precedence is compared too.
+// The pcap-filter syntax against libpcap: on packets without encapsulation, the part of the language that
+// tcpdump has means the same here. Texts are generated without superfluous parentheses, so precedence is
+// compared too.
 #include <gmock/gmock.h>
 #include <pcap/pcap.h>
 
@@ -18,8 +19,10 @@ namespace {
 using Frame = std::vector<uint8_t>;
 using Random = std::mt19937_64;
 
-const std::vector<std::string> kV4 = {"10.0.0.1", "10.0.0.2", "10.0.1.1", "10.128.0.1", "192.168.1.7", "0.0.0.0"};
-const std::vector<std::string> kV6 = {"::1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "fe80::1:2:3:4"};
+const std::vector<std::string> kV4 = {"10.0.0.1",   "10.0.0.2",    "10.0.1.1",
+                                      "10.128.0.1", "192.168.1.7", "0.0.0.0"};
+const std::vector<std::string> kV6 = {"::1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1",
+                                      "fe80::1:2:3:4"};
 const std::vector<std::string> kMacs = {"02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"};
 const std::vector<std::string> kShortNets = {"10", "10.0", "10.0.1", "192.168.1.7"};
 const std::vector<std::string> kProtocols = {"1", "6", "17", "58", "132", "200", "\\tcp", "\\udp"};
@@ -42,7 +45,8 @@ Frame MakeFrame(Random& random) {
     return frame;
   }
   const bool v6 = shape < 4;
-  v6 ? builder.Ipv6(Pick(random, kV6), Pick(random, kV6)) : builder.Ipv4(Pick(random, kV4), Pick(random, kV4));
+  v6 ? builder.Ipv6(Pick(random, kV6), Pick(random, kV6))
+     : builder.Ipv4(Pick(random, kV4), Pick(random, kV4));
   if (shape == 9) builder.Fragment(static_cast<uint16_t>(random() % 3 * 8), true);
   switch (random() % 4) {
     case 0:
@@ -102,7 +106,8 @@ std::string Value(Random& random, Valued::Type type) {
 }
 
 Valued MakeValued(Random& random) {
-  static const std::vector<std::string> sides = {"", "", "src ", "dst ", "src or dst ", "src and dst ", "dst and src "};
+  static const std::vector<std::string> sides = {
+      "", "", "src ", "dst ", "src or dst ", "src and dst ", "dst and src "};
   static const std::vector<std::string> transports = {"", "", "tcp ", "udp ", "sctp "};
   static const std::vector<std::string> v4_layers = {"", "", "ip ", "rarp "};
   static const std::vector<std::string> v6_layers = {"", "ip6 "};
@@ -130,8 +135,8 @@ Valued MakeValued(Random& random) {
 }
 
 std::string Primitive(Random& random) {
-  static const std::vector<std::string> alone = {"ip",   "ip6",  "arp",   "rarp", "tcp", "udp",
-                                                 "sctp", "icmp", "icmp6", "ether proto 0x0800"};
+  static const std::vector<std::string> alone = {"ip",  "ip6",  "arp",  "rarp",  "tcp",
+                                                 "udp", "sctp", "icmp", "icmp6", "ether proto 0x0800"};
   if (random() % 4 == 0) return Pick(random, alone);
   // tcpdump's "arp host" leaves RARP out; here both are the ARP layer.
   if (random() % 12 == 0) return "(arp host " + Pick(random, kV4) + " and not rarp)";
@@ -160,7 +165,8 @@ std::string Filter(Random& random, unsigned depth) {
 class PcapFilter {
  public:
   explicit PcapFilter(const std::string& text) : pcap_(::pcap_open_dead(DLT_EN10MB, 65535)) {
-    if (::pcap_compile(pcap_, &program_, text.c_str(), 0, PCAP_NETMASK_UNKNOWN) != 0) error_ = ::pcap_geterr(pcap_);
+    if (::pcap_compile(pcap_, &program_, text.c_str(), 0, PCAP_NETMASK_UNKNOWN) != 0)
+      error_ = ::pcap_geterr(pcap_);
   }
   PcapFilter(const PcapFilter&) = delete;
   PcapFilter& operator=(const PcapFilter&) = delete;
@@ -224,10 +230,27 @@ TEST(Tcpdump, RandomFiltersMeanTheSame) {
 
 // Known wrong filters: what tcpdump refuses here, we refuse too.
 TEST(Tcpdump, RefusesTheSame) {
-  for (const char* text :
-       {"tcp host 10.0.0.1", "ip port 80", "icmp port 5", "tcp or 80", "1.2.3.4", "port 80 port 90", "ip host ::1",
-        "ip6 host 10.0.0.1", "port (tcp)", "host 10.0.0.0/8", "port 80-90", "not", "(tcp", "tcp)", "ether dst 1.2.3.4",
-        "port 80 or 90-100", "src tcp", "tcp and", "portrange x", "port 70000", "net 10.0.0.0/33"}) {
+  for (const char* text : {"tcp host 10.0.0.1",
+                           "ip port 80",
+                           "icmp port 5",
+                           "tcp or 80",
+                           "1.2.3.4",
+                           "port 80 port 90",
+                           "ip host ::1",
+                           "ip6 host 10.0.0.1",
+                           "port (tcp)",
+                           "host 10.0.0.0/8",
+                           "port 80-90",
+                           "not",
+                           "(tcp",
+                           "tcp)",
+                           "ether dst 1.2.3.4",
+                           "port 80 or 90-100",
+                           "src tcp",
+                           "tcp and",
+                           "portrange x",
+                           "port 70000",
+                           "net 10.0.0.0/33"}) {
     EXPECT_NE(PcapFilter(text).error(), "") << text;
     EXPECT_FALSE(ParseQuery(text, 0).has_value()) << text;
   }

@@ -58,10 +58,13 @@ class Scanner {
     return fits ? std::optional(value) : std::nullopt;
   }
 
-  [[nodiscard]] tl::unexpected<Error> FailHere(std::string_view problem) const { return FailAt(at_, problem); }
+  [[nodiscard]] tl::unexpected<Error> FailHere(std::string_view problem) const {
+    return FailAt(at_, problem);
+  }
 
   [[nodiscard]] tl::unexpected<Error> FailAt(size_t at, std::string_view problem) const {
-    return Fail(QueryError(column_ + static_cast<uint32_t>(at), fmt::format("{}: {}", Shorten(text_), problem)));
+    return Fail(
+        QueryError(column_ + static_cast<uint32_t>(at), fmt::format("{}: {}", Shorten(text_), problem)));
   }
 
  private:
@@ -210,7 +213,8 @@ Result<int64_t> ParseDuration(std::string_view text, uint32_t column) {
   do {
     const size_t number_at = scanner.at();
     const auto number = scanner.Number();
-    if (scanner.at() == number_at) return scanner.FailHere("expected a duration like 45m, 3h, 30s, 2d or 1h30m");
+    if (scanner.at() == number_at)
+      return scanner.FailHere("expected a duration like 45m, 3h, 30s, 2d or 1h30m");
     const int64_t unit = UnitSeconds(scanner.Peek());
     if (unit == 0) return scanner.FailHere("a duration is whole numbers, each with its unit: s, m, h or d");
     scanner.Get();

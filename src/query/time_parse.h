@@ -1,8 +1,8 @@
 // Times in queries: RFC 3339 and Unix times, durations, and time back to text. Pure.
 //
 // Times are nanoseconds since the epoch in int64_t: 1677-09-21T00:12:43.145224192Z to
-// 2262-04-11T23:47:16.854775807Z. Errors (kInvalid) carry `column`, where `text` begins, plus the offset of the
-// offending byte.
+// 2262-04-11T23:47:16.854775807Z. Errors (kInvalid) carry `column`, where `text` begins, plus the offset of
+// the offending byte.
 #pragma once
 
 #include <cstdint>

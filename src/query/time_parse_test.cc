@@ -40,8 +40,9 @@ TEST(TimeParse, ReachesTheEndsOfTimeAndNoFurther) {
   EXPECT_EQ(Timestamp("1677-09-21T00:12:43.145224192Z"), INT64_MIN);
   EXPECT_EQ(Timestamp("2262-04-11T23:47:16.854775807Z"), INT64_MAX);
   EXPECT_EQ(Timestamp("9223372036.854775807"), INT64_MAX);
-  for (const char* text : {"1677-09-21T00:12:43.145224191Z", "2262-04-11T23:47:16.854775808Z", "0000-01-01T00:00:00Z",
-                           "9999-12-31T23:59:59Z", "9223372036.854775808", "99999999999999999999"}) {
+  for (const char* text :
+       {"1677-09-21T00:12:43.145224191Z", "2262-04-11T23:47:16.854775808Z", "0000-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z", "9223372036.854775808", "99999999999999999999"}) {
     EXPECT_FALSE(ParseTimestamp(text, 1).has_value()) << text;
   }
   EXPECT_EQ(FormatTime(INT64_MIN), "1677-09-21T00:12:43.145224192Z");
@@ -55,7 +56,8 @@ TEST(TimeParse, ReadsDurations) {
   EXPECT_EQ(ParseDuration("2D", 1).value(), 2 * 86400 * kSecond);
   EXPECT_EQ(ParseDuration("1d2h3m4s", 1).value(), (86400 + 7200 + 180 + 4) * kSecond);
   EXPECT_EQ(ParseTimeAgo("1h", 1, 3600 * kSecond).value(), 0);
-  for (const char* text : {"", "m", "5", "5x", "1.5h", "h5", "5m3", "-5m", "400000d", "99999999999999999999s"}) {
+  for (const char* text :
+       {"", "m", "5", "5x", "1.5h", "h5", "5m3", "-5m", "400000d", "99999999999999999999s"}) {
     EXPECT_FALSE(ParseDuration(text, 1).has_value()) << text;
   }
   EXPECT_FALSE(ParseTimeAgo("1s", 1, INT64_MIN).has_value());

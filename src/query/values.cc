@@ -11,8 +11,8 @@ namespace steno::internal {
 
 namespace {
 
-// Assigned internet protocol numbers (IANA), as far as people write them by name. "ah" is missing: the decoder looks
-// through that header like through any other IPv6 extension.
+// Assigned internet protocol numbers (IANA), as far as people write them by name. "ah" is missing: the
+// decoder looks through that header like through any other IPv6 extension.
 constexpr std::array<std::pair<std::string_view, int>, 18> kProtocolNames = {{
     {"icmp", 1},
     {"igmp", 2},
@@ -66,9 +66,9 @@ tl::unexpected<Error> FailValue(std::string_view primitive, const Token& value, 
   return Fail(QueryError(value.column, fmt::format("{}{}: {}", primitive, Shorten(value.text), problem)));
 }
 
-// The two sides of the first "-"; the second is empty if there is none.
+// The two sides of the first "-" inside; the second is empty if there is none.
 std::pair<Token, Token> SplitRange(const Token& value) {
-  const size_t dash = value.text.find('-');
+  const size_t dash = value.text.find('-', 1);
   if (dash == std::string_view::npos) return {value, {TokenKind::kEnd, {}, value.column}};
   return {{value.kind, value.text.substr(0, dash), value.column},
           {value.kind, value.text.substr(dash + 1), value.column + static_cast<uint32_t>(dash + 1)}};
@@ -94,12 +94,12 @@ Result<uint32_t> ParseNumber(std::string_view primitive, const Token& value, con
 }
 
 Result<NumberRange> ParseNumberRange(std::string_view primitive, const Token& value, const NumberKind& kind) {
-  if (value.text.find('-') == std::string_view::npos) {
+  if (value.text.find('-', 1) == std::string_view::npos) {
     STENO_TRY(const uint32_t number, ParseNumber(primitive, value, kind));
     return NumberRange{number, number};
   }
   const auto [low, high] = SplitRange(value);
-  if (low.text.empty() || high.text.empty()) {
+  if (high.text.empty()) {
     return FailValue(primitive, value, "a range is two numbers with \"-\" between");
   }
   STENO_TRY(const uint32_t first, ParseNumber(primitive, low, kind));
@@ -112,7 +112,8 @@ Result<NumberRange> ParseProtocolRange(std::string_view primitive, const Token& 
   const int named = ProtocolOfName(WithoutBackslash(value.text));
   if (named >= 0) return NumberRange{static_cast<uint32_t>(named), static_cast<uint32_t>(named)};
   if (value.text.find_first_of("0123456789") != 0) {
-    return FailValue(primitive, value, "a protocol is a number 0..255 or a name like tcp, udp, icmp, icmp6, sctp");
+    return FailValue(primitive, value,
+                     "a protocol is a number 0..255 or a name like tcp, udp, icmp, icmp6, sctp");
   }
   return ParseNumberRange(primitive, value, kProtocolNumber);
 }
@@ -138,14 +139,13 @@ int ProtocolOfName(std::string_view name) {
 Result<Address> ParseHostAddress(std::string_view primitive, const Token& value) {
   if (auto address = ParseAddress(value.text)) return *address;
   return FailValue(primitive, value,
-                   LooksLikeName(value.text)
-                       ? "expected an IPv4 or IPv6 address; names are not looked up"
-                       : "expected an IPv4 or IPv6 address");
+                   LooksLikeName(value.text) ? "expected an IPv4 or IPv6 address; names are not looked up"
+                                             : "expected an IPv4 or IPv6 address");
 }
 
 Result<AddressRange> ParseAddressRange(std::string_view primitive, const Token& value) {
   const auto [low, high] = SplitRange(value);
-  if (low.text.empty() || high.text.empty()) {
+  if (high.text.empty()) {
     return FailValue(primitive, value, "a range is two addresses with \"-\" between");
   }
   STENO_TRY(const Address first, ParseHostAddress(primitive, low));
@@ -178,8 +178,8 @@ Result<MacAddress> ParseMac(std::string_view primitive, const Token& value) {
 Result<Token> TakeValue(TokenCursor& cursor, std::string_view primitive, std::string_view what) {
   if (cursor.Peek().kind == TokenKind::kWord) return cursor.Next();
   const std::string_view word = primitive.substr(0, primitive.find_last_not_of(' ') + 1);
-  return Fail(QueryError(cursor.Peek().column,
-                         fmt::format("expected {} after \"{}\", found {}", what, word, Describe(cursor.Peek()))));
+  return Fail(QueryError(cursor.Peek().column, fmt::format("expected {} after \"{}\", found {}", what, word,
+                                                           Describe(cursor.Peek()))));
 }
 
 Term NumberTerm(TermKind kind, NumberRange range) {

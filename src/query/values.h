@@ -1,6 +1,7 @@
 // The values that both syntaxes share: numbers, protocols, addresses. Pure.
 //
-// Each function gets `primitive`, the text in front of the value as it is to appear in messages ("port ", "ip=").
+// Each function gets `primitive`, the text in front of the value as it is to appear in messages ("port ",
+// "ip=").
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,7 +14,11 @@ namespace {
 constexpr std::chrono::milliseconds kRetentionPause(250);
 constexpr unsigned kPassesPerStoreRefresh = 4;
 // Recovery is asked for when stenotype ends; the pause only bounds how long a request missed can matter.
-constexpr std::chrono::minutes kRecoveryPause(60);
+constexpr std::chrono::minutes kRecoveryPause(1);
+// The kernel drops a dead writer's file locks only when its writes in flight have ended, which may be a moment after its
+// exit was seen: while files are locked, a pass is repeated for so long.
+constexpr std::chrono::milliseconds kLockedPause(50);
+constexpr int64_t kLockedPatienceNs = 5 * kNsPerSecond;
 constexpr int64_t kLogPeriodNs = 30 * kNsPerSecond;
 
 }  // namespace
@@ -69,9 +74,17 @@ void Maintenance::EnforceRetention() {
 }
 
 void Maintenance::Recover(const std::stop_token& stop) {
+  const int64_t end_ns = MonotonicNs() + kLockedPatienceNs;
+  while (RecoverOnce(stop) != 0 && MonotonicNs() < end_ns && !stop.stop_requested()) {
+    std::this_thread::sleep_for(kLockedPause);
+  }
+}
+
+unsigned Maintenance::RecoverOnce(const std::stop_token& stop) {
   size_t published = 0;
+  unsigned in_use = 0;
   for (const RetentionDirectory& directory : directories_) {
-    if (stop.stop_requested()) return;
+    if (stop.stop_requested()) break;
     const auto report = RecoverDirectory(directory.packets_directory, directory.index_directory);
     if (!report) {
       STENO_WARN("recovery of {}: {}", directory.packets_directory, report.error().message);
@@ -85,9 +98,11 @@ void Maintenance::Recover(const std::stop_token& stop) {
       STENO_WARN("recovery of {}: {}", directory.packets_directory, problem);
     }
     published += report->published.size();
+    in_use += report->in_use;
   }
   stats_.recovered_files.fetch_add(published);
   if (published != 0) on_recovered_();
+  return in_use;
 }
 
 }  // namespace steno

@@ -33,6 +33,8 @@ class Maintenance {
  private:
   void EnforceRetention();
   void Recover(const std::stop_token& stop);
+  // One pass; returns how many files living writers hold.
+  unsigned RecoverOnce(const std::stop_token& stop);
 
   const std::vector<RetentionDirectory> directories_;
   Store& store_;

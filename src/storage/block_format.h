@@ -1,12 +1,14 @@
-// The packet file's format: constants and layouts shared by its writers and readers. docs/FORMAT.md is the prose twin.
+// The packet file's format: constants and layouts shared by its writers and readers. docs/FORMAT.md is the
+// prose twin.
 //
-// A file is a sequence of blocks, packed one after another, each padded with zeros to a multiple of 4096 bytes.
-// A block is the TPACKET_V3 ring memory as the kernel filled it:
+// A file is a sequence of blocks, packed one after another, each padded with zeros to a multiple of 4096
+// bytes. A block is the TPACKET_V3 ring memory as the kernel filled it:
 //   0    KernelBlockHeader (48 bytes; struct tpacket_block_desc of <linux/if_packet.h>, version 2)
 //   48   BlockHeader       (464 bytes; ours, in the ring's private area: tp_sizeof_priv = 464)
-//   512  packets: struct tpacket3_hdr, sockaddr_ll, padding, frame; next one at tp_next_offset, 8-byte aligned
-// Integers are little-endian. Nothing in a file is trusted: BlockHeader carries a checksum over itself, and every
-// packet length is checked against the block.
+//   512  packets: struct tpacket3_hdr, sockaddr_ll, padding, frame; next one at tp_next_offset, 8-byte
+//   aligned
+// Integers are little-endian. Nothing in a file is trusted: BlockHeader carries a checksum over itself, and
+// every packet length is checked against the block.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +16,7 @@
 
 namespace steno {
 
-inline constexpr uint32_t kDiskAlignment = 4096;      // unit of block placement and of O_DIRECT
+inline constexpr uint32_t kDiskAlignment = 4096;         // unit of block placement and of O_DIRECT
 inline constexpr uint32_t kDefaultBlockBytes = 1 << 20;  // ring block
 inline constexpr uint32_t kMaxBlockBytes = 4 << 20;
 inline constexpr uint32_t kKernelHeaderBytes = 48;
@@ -25,7 +27,8 @@ inline constexpr uint64_t kMaxFileBytes = uint64_t{4} << 30;
 // Granule: the unit of file space that indexes point to. A packet belongs to the granule in which it starts.
 inline constexpr uint32_t kGranuleBytes = 16 * 1024;
 
-// struct tpacket_block_desc with struct tpacket_hdr_v1, as the kernel writes it (kernel.md: version is 2 for V3).
+// struct tpacket_block_desc with struct tpacket_hdr_v1, as the kernel writes it (kernel.md: version is 2 for
+// V3).
 struct KernelBlockHeader {
   uint32_t version;
   uint32_t private_offset;
@@ -52,18 +55,18 @@ enum BlockFlags : uint32_t {
 struct BlockHeader {
   uint64_t magic;
   uint32_t version;
-  uint32_t header_crc;  // Crc32c over these 464 bytes with this field 0
-  uint64_t file_id;     // the file's name: microseconds since the epoch
-  uint64_t file_tag;    // random, one per file
-  uint64_t file_offset;  // where in the file this block starts
+  uint32_t header_crc;      // Crc32c over these 464 bytes with this field 0
+  uint64_t file_id;         // the file's name: microseconds since the epoch
+  uint64_t file_tag;        // random, one per file
+  uint64_t file_offset;     // where in the file this block starts
   uint64_t block_sequence;  // 0, 1, 2, ... within the file
   int64_t first_ns;         // earliest and latest packet time, ns since the epoch
   int64_t last_ns;
   uint32_t packet_count;  // copies of the kernel's fields, under our checksum
   uint32_t used_bytes;
-  uint32_t disk_bytes;  // used_bytes rounded up to kDiskAlignment: where the next block starts
-  uint32_t flags;       // BlockFlags
-  uint64_t drops;       // packets lost on this thread since the previous block was filled
+  uint32_t disk_bytes;   // used_bytes rounded up to kDiskAlignment: where the next block starts
+  uint32_t flags;        // BlockFlags
+  uint64_t drops;        // packets lost on this thread since the previous block was filled
   uint64_t drops_total;  // the same since the thread started
   uint32_t interface_index;
   uint16_t link_type;  // LINKTYPE_ of the frames; 1 = Ethernet

@@ -1,8 +1,9 @@
-// FilePreparer: one background thread that keeps the next file of every capture directory ready, so that rotation
-// costs the capture thread one pointer exchange, and allocation never happens on its path.
+// FilePreparer: one background thread that keeps the next file of every capture directory ready, so that
+// rotation costs the capture thread one pointer exchange, and allocation never happens on its path.
 //
-// TryTake() is for the capture thread of that slot: it neither blocks nor allocates. Failures (ENOSPC, a vanished
-// directory, a read-only file system) are kept, logged at a limited rate, and retried every 100 ms for ever.
+// TryTake() is for the capture thread of that slot: it neither blocks nor allocates. Failures (ENOSPC, a
+// vanished directory, a read-only file system) are kept, logged at a limited rate, and retried every 100 ms
+// for ever.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ class FilePreparer {
   // The slot's prepared file, or null when there is none yet. Wakes the thread to make the next one.
   std::unique_ptr<OutputFile> TryTake(size_t slot);
 
-  // How often preparing failed on this slot since the start, and the errno of the latest failure (0: the latest
-  // attempt succeeded). Readable from any thread.
+  // How often preparing failed on this slot since the start, and the errno of the latest failure (0: the
+  // latest attempt succeeded). Readable from any thread.
   [[nodiscard]] uint64_t failures(size_t slot) const;
   [[nodiscard]] int last_errno(size_t slot) const;
 

@@ -1,9 +1,10 @@
 // IoEngine: asynchronous writes of aligned memory to files, for one capture thread.
 //
-// Not thread-safe: one owner thread, which is the one of the first SubmitWrite(): an engine may be made (and told of its
-// memory) on another thread, but is submitted to, reaped and destroyed by its owner. The memory of a write belongs to the
-// engine until its completion is reaped; the destructor waits for what is in flight. After construction nothing
-// is allocated. The three implementations (io_uring, libaio, pwrite threads) write the same bytes; MakeIoEngine probes.
+// Not thread-safe: one owner thread, which is the one of the first SubmitWrite(): an engine may be made (and
+// told of its memory) on another thread, but is submitted to, reaped and destroyed by its owner. The memory
+// of a write belongs to the engine until its completion is reaped; the destructor waits for what is in
+// flight. After construction nothing is allocated. The three implementations (io_uring, libaio, pwrite
+// threads) write the same bytes; MakeIoEngine probes.
 #pragma once
 
 #include <sys/uio.h>
@@ -20,7 +21,7 @@ namespace steno {
 
 struct WriteCompletion {
   uint64_t token = 0;
-  int64_t result = 0;       // bytes written, or -errno
+  int64_t result = 0;      // bytes written, or -errno
   int64_t latency_ns = 0;  // from submission to reaping
 };
 
@@ -30,16 +31,16 @@ class IoEngine {
 
   [[nodiscard]] virtual std::string_view name() const = 0;
 
-  // Becomes readable (edge-triggered use is enough) when completions may be reaped; Reap() resets it, and sets it
-  // again if there was no room for all. Wake-ups without a completion are possible.
+  // Becomes readable (edge-triggered use is enough) when completions may be reaped; Reap() resets it, and
+  // sets it again if there was no room for all. Wake-ups without a completion are possible.
   [[nodiscard]] virtual int event_fd() const = 0;
 
   // Tells the engine the memory it will write from (the ring), so that it can register it once. Optional.
   virtual void RegisterMemory(std::span<const iovec> regions) = 0;
 
-  // Queues a write. kExhausted when `queue_depth` writes are in flight: reap first. What is wrong with the write
-  // itself (EBADF, ENOSPC, ...) is told by its completion. Parts that the kernel leaves are submitted again.
-  // REQUIRES: bytes, its size and offset are multiples of 4096 if the file was opened with O_DIRECT.
+  // Queues a write. kExhausted when `queue_depth` writes are in flight: reap first. What is wrong with the
+  // write itself (EBADF, ENOSPC, ...) is told by its completion. Parts that the kernel leaves are submitted
+  // again. REQUIRES: bytes, its size and offset are multiples of 4096 if the file was opened with O_DIRECT.
   virtual Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) = 0;
 
   // Moves up to out.size() finished writes to `out`, without waiting; returns how many.

@@ -1,6 +1,7 @@
 // Reading packet files: ours, and the incumbent's (1 MiB stride, no private header).
 //
-// PacketFile owns an open descriptor; several threads may read one file at the same time. Files are untrusted.
+// PacketFile owns an open descriptor; several threads may read one file at the same time. Files are
+// untrusted.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,9 @@ struct BlockTable {
   uint64_t valid_bytes = 0;        // where the last valid block ends
   bool foreign = false;            // a file of the incumbent: times come from the packets
   bool clean = true;               // false: a block is missing, or bytes after valid_bytes are not zeros
-  uint64_t missing_blocks = 0;     // between valid ones: damaged or never written (a sum of jumps in block_sequence)
-  uint64_t file_id = 0;            // from the block headers; 0 in a foreign file
+  uint64_t missing_blocks =
+      0;                 // between valid ones: damaged or never written (a sum of jumps in block_sequence)
+  uint64_t file_id = 0;  // from the block headers; 0 in a foreign file
   uint16_t link_type = 1;
   std::string interface_name;
 };
@@ -37,10 +39,10 @@ class PacketFile {
   // Reads exactly `bytes` at `offset` (kCorrupt if the file is shorter).
   Status Read(std::span<uint8_t> bytes, uint64_t offset) const;
 
-  // Walks the block headers (of a foreign file: the packets). Where the next block should be and is not, the walk goes on
-  // with the next header that proves that it belongs to this place of this file, and ends without an error if
-  // there is none: that is how a file that a crash cut off looks. An error is an I/O error. `limit` bounds the
-  // walk to the file's first bytes (a live file: what is written so far).
+  // Walks the block headers (of a foreign file: the packets). Where the next block should be and is not, the
+  // walk goes on with the next header that proves that it belongs to this place of this file, and ends
+  // without an error if there is none: that is how a file that a crash cut off looks. An error is an I/O
+  // error. `limit` bounds the walk to the file's first bytes (a live file: what is written so far).
   Result<BlockTable> WalkBlocks(uint64_t limit = UINT64_MAX) const;
 
  private:
@@ -50,8 +52,8 @@ class PacketFile {
   UniqueFd fd_;
 };
 
-// Checks one block header against its checksum and its place. `first_kind` has file_id and file_tag of the file's
-// first block (null when `header` is the first).
+// Checks one block header against its checksum and its place. `first_kind` has file_id and file_tag of the
+// file's first block (null when `header` is the first).
 Status CheckBlockHeader(const BlockHeader& header, uint64_t file_offset, const BlockHeader* first_block);
 
 // Fills header_crc.

@@ -1,8 +1,9 @@
-// Retention: deletes the oldest packet files, with their indexes, so that disks and directories stay within limits.
+// Retention: deletes the oldest packet files, with their indexes, so that disks and directories stay within
+// limits.
 //
-// One owner thread. Files are ordered by name (microseconds) over all directories that share a disk, so threads on one
-// disk lose history evenly. Hidden files and files with foreign names are never touched. A file that a reader holds open
-// stays readable until it is closed.
+// One owner thread. Files are ordered by name (microseconds) over all directories that share a disk, so
+// threads on one disk lose history evenly. Hidden files and files with foreign names are never touched. A
+// file that a reader holds open stays readable until it is closed.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,9 @@ namespace steno {
 struct RetentionDirectory {
   std::string packets_directory;
   std::string index_directory;
-  double disk_free_percent = 10;  // of the packets directory's file system, also kept on the index directory's
-  uint64_t max_files = 30000;     // in the packets directory
+  double disk_free_percent =
+      10;                      // of the packets directory's file system, also kept on the index directory's
+  uint64_t max_files = 30000;  // in the packets directory
 };
 
 struct RetentionReport {
@@ -33,8 +35,9 @@ class Retention {
  public:
   explicit Retention(std::vector<RetentionDirectory> directories);
 
-  // One pass: removes indexes that have lost their packet file, then deletes until every limit holds. Space that a
-  // deletion frees is measured; where it shows late (see FreeSpace), the pass does not delete on for ten seconds.
+  // One pass: removes indexes that have lost their packet file, then deletes until every limit holds. Space
+  // that a deletion frees is measured; where it shows late (see FreeSpace), the pass does not delete on for
+  // ten seconds.
   RetentionReport Enforce();
 
  private:

@@ -76,7 +76,7 @@ class Differential(unittest.TestCase):
                     text, sum(missing.values()), sum(extra.values()), len(expected), self.name(missing), self.name(extra)))
         print("compared %d queries, %d matching packets" % (compared, matched))
         self.assertGreaterEqual(compared, 60)
-        self.assertEqual(failures, [])
+        self.assertEqual(failures, [], "\n".join(failures))
 
     def name(self, packets):
         return ["frame %d" % (self.everything.index(p) + 1) for p in itertools.islice(packets, 3)]

@@ -1,4 +1,5 @@
-// BlockBuilder: ring blocks as the kernel makes them, without a kernel: for tests and benchmarks of everything after it.
+// BlockBuilder: ring blocks as the kernel makes them, without a kernel: for tests and benchmarks of
+// everything after it.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ class BlockBuilder {
   explicit BlockBuilder(uint32_t block_bytes = kDefaultBlockBytes);
 
   // Appends a packet as the kernel lays it out (tp_mac 82); false if the block is full.
-  bool Add(std::span<const uint8_t> frame, int64_t time_ns, const StrippedTag& tag = {}, uint32_t original_bytes = 0,
-           uint32_t interface_index = 1);
+  bool Add(std::span<const uint8_t> frame, int64_t time_ns, const StrippedTag& tag = {},
+           uint32_t original_bytes = 0, uint32_t interface_index = 1);
 
   [[nodiscard]] uint32_t packets() const { return packets_; }
 

@@ -2,8 +2,8 @@
 //
 //   replay IFACE FILE... [--pps N] [--loops N] [--stamp] [--write-sent FILE.pcap]
 //
-// Nothing is lost without a word: what the link cannot carry is counted by reason, and what the driver has no room for is
-// sent again. The report is one line of JSON.
+// Nothing is lost without a word: what the link cannot carry is counted by reason, and what the driver has no
+// room for is sent again. The report is one line of JSON.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/if_ether.h>
@@ -61,8 +61,8 @@ struct Report {
     return fmt::format(
         R"({{"sent": {}, "bytes": {}, "skipped": {}, "too_short": {}, "too_long": {}, "not_ethernet": {}, )"
         R"("damaged_files": {}, "retries": {}, "seconds": {:.6f}}})",
-        sent, bytes, too_short + too_long + not_ethernet, too_short, too_long, not_ethernet, damaged_files, retries,
-        seconds);
+        sent, bytes, too_short + too_long + not_ethernet, too_short, too_long, not_ethernet, damaged_files,
+        retries, seconds);
   }
 };
 
@@ -105,7 +105,8 @@ class Link {
       messages[i].msg_hdr.msg_iovlen = 1;
     }
     for (size_t done = 0; done < frames.size();) {
-      const int sent = ::sendmmsg(socket_.get(), &messages[done], static_cast<unsigned>(frames.size() - done), 0);
+      const int sent =
+          ::sendmmsg(socket_.get(), &messages[done], static_cast<unsigned>(frames.size() - done), 0);
       if (sent > 0) {
         done += static_cast<size_t>(sent);
       } else if (errno == ENOBUFS || errno == EAGAIN) {
@@ -213,7 +214,8 @@ void WaitUntil(int64_t monotonic_ns) {
   while (MonotonicNs() < monotonic_ns) continue;
 }
 
-Status SendAll(const Options& options, const Link& link, Frames& frames, SentFile& sent_file, Report& report) {
+Status SendAll(const Options& options, const Link& link, Frames& frames, SentFile& sent_file,
+               Report& report) {
   const uint64_t pps = options.packets_per_second;
   // Batches of at most half a millisecond: the traffic stays smooth.
   const size_t batch_size = pps == 0 ? kMaxBatch : std::clamp<size_t>(pps / 2000, 1, kMaxBatch);
@@ -231,7 +233,8 @@ Status SendAll(const Options& options, const Link& link, Frames& frames, SentFil
         report.bytes += frame.size();
       }
       if (pps != 0) {
-        WaitUntil(start + static_cast<int64_t>(static_cast<double>(report.sent) * 1e9 / static_cast<double>(pps)));
+        WaitUntil(start +
+                  static_cast<int64_t>(static_cast<double>(report.sent) * 1e9 / static_cast<double>(pps)));
       }
       const int64_t now = WallNs();
       STENO_CHECK_OK(link.Send(batch, report.retries));
@@ -264,7 +267,8 @@ int main(int argc, char** argv) {
   app.add_option("FILE", options.files, "pcap or pcapng files")->required();
   app.add_option("--pps", options.packets_per_second, "Packets per second; 0: as fast as possible");
   app.add_option("--loops", options.loops, "How often to send all files");
-  app.add_flag("--stamp", options.stamp, "Number the packets in the last 8 bytes of those of 62 bytes and more");
+  app.add_flag("--stamp", options.stamp,
+               "Number the packets in the last 8 bytes of those of 62 bytes and more");
   app.add_option("--write-sent", options.write_sent, "Record what was sent here (pcap, ns)");
   CLI11_PARSE(app, argc, argv);
   const Status status = Run(options);

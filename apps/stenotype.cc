@@ -23,7 +23,8 @@ Status Record(const CaptureOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto parsed = ParseCaptureFlags(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1));
+  const auto parsed =
+      ParseCaptureFlags(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1));
   if (!parsed) {
     std::fprintf(stderr, "stenotype: %s\n", parsed.error().message.c_str());
     return 1;

@@ -1,8 +1,8 @@
-// BlockGatherer: puts the few packets of several short ring blocks together into one block of the same form, so that a
-// quiet link, where the kernel cuts a block every 100 ms, costs about what its packets cost.
+// BlockGatherer: puts the few packets of several short ring blocks together into one block of the same form,
+// so that a quiet link, where the kernel cuts a block every 100 ms, costs about what its packets cost.
 //
-// Copies; meant for blocks below kGatherBelowBytes. One owner thread. Memory is taken once; a buffer whose write is in
-// flight is not touched until Release(). Nothing is allocated after Create().
+// Copies; meant for blocks below kGatherBelowBytes. One owner thread. Memory is taken once; a buffer whose
+// write is in flight is not touched until Release(). Nothing is allocated after Create().
 #pragma once
 
 #include <array>
@@ -23,16 +23,17 @@ class BlockGatherer {
  public:
   static Result<BlockGatherer> Create();
 
-  // Copies the packets of `block` (kernel header first, used_bytes long) behind those gathered so far. False, and
-  // nothing is done, if they do not fit any more, if no buffer is free, or if the block's packet chain is damaged: then
-  // write the gathered block, or this one itself. `now_ns` is monotonic.
+  // Copies the packets of `block` (kernel header first, used_bytes long) behind those gathered so far. False,
+  // and nothing is done, if they do not fit any more, if no buffer is free, or if the block's packet chain is
+  // damaged: then write the gathered block, or this one itself. `now_ns` is monotonic.
   bool Add(std::span<const uint8_t> block, int64_t now_ns);
 
   [[nodiscard]] bool empty() const { return used_ == 0; }
   // When the oldest gathered packets were added. REQUIRES: !empty().
   [[nodiscard]] int64_t oldest_ns() const { return oldest_ns_; }
 
-  // The whole memory of the buffer being filled, its kernel header complete: what is to be written. REQUIRES: !empty().
+  // The whole memory of the buffer being filled, its kernel header complete: what is to be written. REQUIRES:
+  // !empty().
   [[nodiscard]] std::span<uint8_t> Filled() const { return Buffer(current_); }
   [[nodiscard]] unsigned filled_buffer() const { return current_; }
 

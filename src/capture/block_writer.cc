@@ -23,7 +23,10 @@ void SetState(const SegmentMemory& segment, SegmentState state) {
 }  // namespace
 
 BlockWriter::BlockWriter(BlockWriterOptions options, BlockWriterParts parts)
-    : options_(std::move(options)), parts_(parts), counters_(parts.arena.counters()), in_flight_(options_.slots) {
+    : options_(std::move(options)),
+      parts_(parts),
+      counters_(parts.arena.counters()),
+      in_flight_(options_.slots) {
   for (File& file : files_) file.records = std::make_unique_for_overwrite<Record[]>(kSegmentMaxBlocks);
 }
 
@@ -31,7 +34,8 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
   const KernelBlockHeader kernel = ReadKernelHeader(block.memory);
   const uint64_t disk_bytes = AlignUp(kernel.used_bytes, kDiskAlignment);
   STENO_CHECK(kernel.used_bytes >= kFirstPacketOffset && disk_bytes <= block.memory.size());
-  if (parts_.engine.in_flight() >= options_.queue_depth || !EnsureFile(block, disk_bytes, now_ns)) return false;
+  if (parts_.engine.in_flight() >= options_.queue_depth || !EnsureFile(block, disk_bytes, now_ns))
+    return false;
 
   const uint64_t drops = block.drops_total - drops_written_;
   const auto index_drops = static_cast<uint32_t>(std::min<uint64_t>(drops, UINT32_MAX));
@@ -57,9 +61,8 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
 }
 
 bool BlockWriter::EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns) {
-  if (current_ != nullptr &&
-      (current_->damaged || current_->end + disk_bytes > current_->limit || current_->blocks == kSegmentMaxBlocks ||
-       now_ns >= rotation_ns())) {
+  if (current_ != nullptr && (current_->damaged || current_->end + disk_bytes > current_->limit ||
+                              current_->blocks == kSegmentMaxBlocks || now_ns >= rotation_ns())) {
     CloseFile();
   }
   if (current_ != nullptr || OpenNextFile(block, now_ns)) return true;
@@ -175,7 +178,8 @@ void BlockWriter::Complete(const WriteCompletion& completion, int64_t now_ns) {
     if (error_log_.Allow(now_ns)) {
       STENO_ERROR("thread {}: write {} bytes to {}/{}: {}; its packets are lost, a new file is begun",
                   options_.thread, record.disk_bytes, file.output->directory, file.output->hidden_name,
-                  completion.result < 0 ? std::strerror(static_cast<int>(-completion.result)) : "written only in part");
+                  completion.result < 0 ? std::strerror(static_cast<int>(-completion.result))
+                                        : "written only in part");
     }
   }
   AdvanceGoodEnd(file);
@@ -209,8 +213,10 @@ void BlockWriter::CloseFile() {
 void BlockWriter::HandOver(File& file) {
   if (file.in_flight > 0) return;
   if (file.segment != nullptr) SetState(*file.segment, SegmentState::kSealing);
-  SealJob job{
-      .file = std::move(file.output), .file_id = file.id, .used_bytes = file.good_end, .segment = file.segment};
+  SealJob job{.file = std::move(file.output),
+              .file_id = file.id,
+              .used_bytes = file.good_end,
+              .segment = file.segment};
   if (!parts_.sealing.TryPush(job)) {
     file.output = std::move(job.file);
     return;

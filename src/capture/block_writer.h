@@ -1,9 +1,9 @@
 // BlockWriter: lays blocks end to end into packet files, indexes them on the way, and rotates the files.
 //
-// The part of a capture thread between memory and disk: it does not know where blocks come from. One owner thread.
-// Never waits: what cannot be done now is refused and offered again. Allocates nothing after construction.
-// A write error costs the blocks that failed, and those behind them in the same file; the file ends before
-// them, and the next blocks go to a new one.
+// The part of a capture thread between memory and disk: it does not know where blocks come from. One owner
+// thread. Never waits: what cannot be done now is refused and offered again. Allocates nothing after
+// construction. A write error costs the blocks that failed, and those behind them in the same file; the file
+// ends before them, and the next blocks go to a new one.
 #pragma once
 
 #include <array>
@@ -30,8 +30,8 @@ inline constexpr size_t kWriterFiles = 4;
 struct BlockWriterOptions {
   unsigned thread = 0;
   unsigned threads = 1;
-  uint64_t file_bytes = 0;   // a file is complete when the next block would go beyond this ...
-  bool extend = false;       // ... even if less was allocated
+  uint64_t file_bytes = 0;                  // a file is complete when the next block would go beyond this ...
+  bool extend = false;                      // ... even if less was allocated
   int64_t file_age_ns = 60 * kNsPerSecond;  // or when its first block is this old
   unsigned queue_depth = 128;
   uint32_t slots = 0;  // blocks that may be in flight: slot numbers are below this
@@ -52,8 +52,8 @@ struct BlockWriterParts {
 class BlockWriter {
  public:
   struct Block {
-    // The whole memory of the block, of which used_bytes of the kernel header count. The private header and the bytes
-    // between used_bytes and the next multiple of kDiskAlignment are overwritten.
+    // The whole memory of the block, of which used_bytes of the kernel header count. The private header and
+    // the bytes between used_bytes and the next multiple of kDiskAlignment are overwritten.
     std::span<uint8_t> memory;
     uint32_t slot = 0;         // names the block until its completion
     uint32_t flags = 0;        // BlockFlags
@@ -62,8 +62,8 @@ class BlockWriter {
 
   BlockWriter(BlockWriterOptions options, BlockWriterParts parts);
 
-  // Starts writing. False, and nothing is done, if no file is ready or too many writes are in flight. The memory is
-  // in use until Reap() names the slot. `now_ns` is monotonic, here and below.
+  // Starts writing. False, and nothing is done, if no file is ready or too many writes are in flight. The
+  // memory is in use until Reap() names the slot. `now_ns` is monotonic, here and below.
   bool Write(const Block& block, int64_t now_ns);
 
   // Moves the slots of finished writes to `out` and returns how many. Call until it returns 0.

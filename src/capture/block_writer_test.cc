@@ -46,7 +46,8 @@ class Harness {
                     .file_bytes = setup.allocate != 0 ? setup.allocate : setup.file_bytes,
                     .minimum_bytes = kMiB}}),
         sealing_(std::make_unique<SealingThread>(
-            SealingOptions{.thread = 0, .threads = setup.thread_residue, .index_directory = index_}, arena_.counters())),
+            SealingOptions{.thread = 0, .threads = setup.thread_residue, .index_directory = index_},
+            arena_.counters())),
         writer_({.threads = setup.thread_residue,
                  .file_bytes = setup.file_bytes,
                  .extend = setup.allocate != 0,
@@ -76,7 +77,8 @@ class Harness {
     const auto block = builder.Block();
     std::memcpy(memory.data(), block.data(), block.size());
     const int64_t deadline = MonotonicNs() + 10 * kNsPerSecond;
-    while (!writer_.Write({.memory = memory, .slot = slot, .flags = 0, .drops_total = drops_total}, MonotonicNs())) {
+    while (!writer_.Write({.memory = memory, .slot = slot, .flags = 0, .drops_total = drops_total},
+                          MonotonicNs())) {
       ASSERT_LT(MonotonicNs(), deadline) << "no file became ready";
       Turn();
     }

@@ -1,5 +1,5 @@
-// What the tests of this module share: frames that carry their number, reading back what was recorded, and private
-// network namespaces. Tests only.
+// What the tests of this module share: frames that carry their number, reading back what was recorded, and
+// private network namespaces. Tests only.
 #pragma once
 
 #include <cstdint>
@@ -30,15 +30,17 @@ std::vector<uint8_t> NumberedFrame(uint32_t number);
 // The number of such a frame; UINT32_MAX if it is another.
 uint32_t NumberOf(const std::vector<uint8_t>& frame);
 
-// The files with final names in a packets directory, by name. Fails the test at any block or packet that is damaged.
+// The files with final names in a packets directory, by name. Fails the test at any block or packet that is
+// damaged.
 std::vector<RecordedFile> ReadRecorded(const std::string& directory);
 // The packets of ReadRecorded() that are numbered frames, file after file.
 std::vector<RecordedPacket> NumberedPackets(const std::string& directory);
 // Names in a directory, sorted.
 std::vector<std::string> NamesIn(const std::string& directory);
 
-// Runs `body` in a child process with a network namespace of its own, in which veth interfaces "tx" and "rx" are up.
-// Failures of the body fail the test. Returns why this machine does not allow it, to skip the test; else "".
+// Runs `body` in a child process with a network namespace of its own, in which veth interfaces "tx" and "rx"
+// are up. Failures of the body fail the test. Returns why this machine does not allow it, to skip the test;
+// else "".
 std::string InNetworkNamespace(const std::function<void()>& body);
 
 // A packet socket that sends on an interface of the caller's namespace.

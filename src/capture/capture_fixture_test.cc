@@ -168,17 +168,20 @@ std::string InNetworkNamespace(const std::function<void()>& body) {
   return "";
 }
 
-FrameSender::FrameSender(const std::string& interface_name) : fd_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
+FrameSender::FrameSender(const std::string& interface_name)
+    : fd_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_ifindex = static_cast<int>(::if_nametoindex(interface_name.c_str()));
-  EXPECT_EQ(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0) << std::strerror(errno);
+  EXPECT_EQ(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0)
+      << std::strerror(errno);
 }
 
 FrameSender::~FrameSender() { ::close(fd_); }
 
 void FrameSender::Send(const std::vector<uint8_t>& frame) const {
-  EXPECT_EQ(::send(fd_, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size())) << std::strerror(errno);
+  EXPECT_EQ(::send(fd_, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()))
+      << std::strerror(errno);
 }
 
 void FrameSender::SendNumbered(uint32_t first, uint32_t count) const {

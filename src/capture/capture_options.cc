@@ -40,7 +40,8 @@ void DeclareIncumbentFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw
   app.add_option("--dir", options.directory, "Directory that holds PKT<n> and IDX<n> for every thread n");
   app.add_option("--iface", options.interface_name, "Interface to read packets from");
   app.add_option("--threads", options.threads, "Number of capture threads")->capture_default_str();
-  app.add_option("--blocks", options.blocks, "Number of ring blocks, over all threads")->capture_default_str();
+  app.add_option("--blocks", options.blocks, "Number of ring blocks, over all threads")
+      ->capture_default_str();
   app.add_option("--blocksize_kb", options.block_kb, "Size of a ring block in KiB")->capture_default_str();
   app.add_option("--blockage_sec", options.block_age_sec,
                  "A block is written at least every so many seconds; at most 1 is used");
@@ -49,24 +50,30 @@ void DeclareIncumbentFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw
       ->capture_default_str();
   app.add_option("--fileage_sec", options.file_age_sec, "A file is complete after so many seconds")
       ->capture_default_str();
-  app.add_option("--filesize_mb", raw.file_mb,
-                 "A file is complete at so many MiB; default: 4096, or 1/16 of the file system if that is less");
-  app.add_option("--preallocate_file_mb", raw.preallocate_mb, "MiB to allocate per file; default: its full size");
+  app.add_option(
+      "--filesize_mb", raw.file_mb,
+      "A file is complete at so many MiB; default: 4096, or 1/16 of the file system if that is less");
+  app.add_option("--preallocate_file_mb", raw.preallocate_mb,
+                 "MiB to allocate per file; default: its full size");
   app.add_option("--fanout_type", raw.fanout_type,
                  "How threads share packets: hash, lb, cpu, rollover, rnd, qm or the kernel's number")
       ->capture_default_str();
   app.add_option("--fanout_id", options.fanout_id, "Fanout group, to share packets with other processes");
-  app.add_option("--filter", options.filter_hex, "Compiled BPF in hexadecimal (tcpdump -ddd, printed %04x%02x%02x%08x)");
+  app.add_option("--filter", options.filter_hex,
+                 "Compiled BPF in hexadecimal (tcpdump -ddd, printed %04x%02x%02x%08x)");
   app.add_option("--uid", options.user, "User (name or number) to run as after set-up");
   app.add_option("--gid", options.group, "Group (name or number) to run as after set-up");
-  app.add_option("--index_nicelevel", options.index_nice, "Nice level of the sealing threads")->capture_default_str();
+  app.add_option("--index_nicelevel", options.index_nice, "Nice level of the sealing threads")
+      ->capture_default_str();
   app.add_flag("--no_index", raw.no_index, "Write no indexes: queries then scan whole files");
   app.add_flag("--no_promisc", raw.no_promisc, "Leave the interface out of promiscuous mode");
   app.add_flag("--no_watchdogs", raw.no_watchdogs, "Accepted, without effect: there are no watchdogs");
-  app.add_option("--seccomp", raw.seccomp, "System call filter: none, trace (log only) or kill")->capture_default_str();
+  app.add_option("--seccomp", raw.seccomp, "System call filter: none, trace (log only) or kill")
+      ->capture_default_str();
   app.add_option("--stats_sec", options.stats_sec, "Seconds between statistics lines (with -v), 0 for none")
       ->capture_default_str();
-  app.add_option("--stats_blocks", options.stats_blocks, "Blocks between lines about their fill (with -v -v), 0 for none")
+  app.add_option("--stats_blocks", options.stats_blocks,
+                 "Blocks between lines about their fill (with -v -v), 0 for none")
       ->capture_default_str();
   app.add_option("--testimony", raw.testimony, "Not supported");
   app.add_flag("-v", raw.verbose, "More log lines; may be repeated");
@@ -79,22 +86,25 @@ void DeclareOwnFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw) {
   app.add_option("--io_engine", options.io_engine, "How to write: auto, io_uring, libaio or pwrite")
       ->capture_default_str();
   app.add_option("--cpus", options.cpus, "CPU of each capture thread")->delimiter(',');
-  app.add_option("--arena_fds", options.arena_fds, "Inherited memory of each thread's live index")->delimiter(',');
+  app.add_option("--arena_fds", options.arena_fds, "Inherited memory of each thread's live index")
+      ->delimiter(',');
   app.add_option("--parent_fd", options.parent_fd, "Pipe whose end of file means: stop");
 }
 
 template <class T>
-Result<T> Choose(std::string_view flag, const std::string& text, const std::map<std::string_view, T>& choices) {
+Result<T> Choose(std::string_view flag, const std::string& text,
+                 const std::map<std::string_view, T>& choices) {
   if (const auto found = choices.find(text); found != choices.end()) return found->second;
   std::string expected;
-  for (const auto& choice : choices) expected += fmt::format("{}{}", expected.empty() ? "" : ", ", choice.first);
+  for (const auto& choice : choices)
+    expected += fmt::format("{}{}", expected.empty() ? "" : ", ", choice.first);
   return Fail(Error::Invalid(fmt::format("{}={}: expected one of {}", flag, text, expected)));
 }
 
-// Types that need a program (6, 7) and reassembly (0x8000), which would record packets that were never on the wire,
-// are refused.
+// Types that need a program (6, 7) and reassembly (0x8000), which would record packets that were never on the
+// wire, are refused.
 Result<uint32_t> ParseFanoutType(const std::string& text) {
-  static const std::map<std::string_view, uint32_t> kNames = {{"hash", 0}, {"lb", 1},  {"cpu", 2},
+  static const std::map<std::string_view, uint32_t> kNames = {{"hash", 0},     {"lb", 1},  {"cpu", 2},
                                                               {"rollover", 3}, {"rnd", 4}, {"qm", 5}};
   uint32_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -112,8 +122,9 @@ Status CheckRange(std::string_view flag, int64_t value, int64_t low, int64_t hig
 
 Status CheckThreadLists(const CaptureOptions& options) {
   if (!options.arena_fds.empty() && options.arena_fds.size() != options.threads) {
-    return Fail(Error::Invalid(fmt::format("--arena_fds names {} descriptors, expected one for each of {} threads",
-                                           options.arena_fds.size(), options.threads)));
+    return Fail(
+        Error::Invalid(fmt::format("--arena_fds names {} descriptors, expected one for each of {} threads",
+                                   options.arena_fds.size(), options.threads)));
   }
   if (!options.cpus.empty() && options.cpus.size() != options.threads) {
     return Fail(Error::Invalid(fmt::format("--cpus names {} CPUs, expected one for each of {} threads",
@@ -123,8 +134,10 @@ Status CheckThreadLists(const CaptureOptions& options) {
 }
 
 Status CheckOptions(const CaptureOptions& options) {
-  if (options.directory.empty()) return Fail(Error::Invalid("--dir is missing: expected the directory of PKT0 and IDX0"));
-  if (options.interface_name.empty()) return Fail(Error::Invalid("--iface is missing: expected an interface name"));
+  if (options.directory.empty())
+    return Fail(Error::Invalid("--dir is missing: expected the directory of PKT0 and IDX0"));
+  if (options.interface_name.empty())
+    return Fail(Error::Invalid("--iface is missing: expected an interface name"));
   STENO_CHECK_OK(CheckRange("--threads", options.threads, 1, kMaxThreads));
   STENO_CHECK_OK(CheckRange("--blocks", options.blocks, 1, int64_t{kMaxBlocksPerThread} * options.threads));
   STENO_CHECK_OK(CheckRange("--blocksize_kb", options.block_kb, kMinBlockKb, kMaxBlockKb));
@@ -135,10 +148,12 @@ Status CheckOptions(const CaptureOptions& options) {
   STENO_CHECK_OK(CheckRange("--count", options.packet_limit, -1, INT64_MAX));
   STENO_CHECK_OK(CheckRange("--fileage_sec", options.file_age_sec, 1, 365 * 86400));
   if (options.file_mb) {
-    STENO_CHECK_OK(CheckRange("--filesize_mb", static_cast<int64_t>(*options.file_mb), 1, kMaxFileBytes >> 20));
+    STENO_CHECK_OK(
+        CheckRange("--filesize_mb", static_cast<int64_t>(*options.file_mb), 1, kMaxFileBytes >> 20));
   }
   if (options.preallocate_mb) {
-    STENO_CHECK_OK(CheckRange("--preallocate_file_mb", static_cast<int64_t>(*options.preallocate_mb), 0, 1 << 20));
+    STENO_CHECK_OK(
+        CheckRange("--preallocate_file_mb", static_cast<int64_t>(*options.preallocate_mb), 0, 1 << 20));
   }
   STENO_CHECK_OK(CheckRange("--index_nicelevel", options.index_nice, -20, 19));
   STENO_CHECK_OK(CheckRange("--stats_sec", options.stats_sec, 0, 365 * 86400));
@@ -152,13 +167,18 @@ Status Finish(const CLI::App& app, const RawFlags& raw, ParsedFlags& parsed) {
     return Fail(Error::Invalid("--testimony is not supported: give the interface with --iface"));
   }
   STENO_TRY(options.fanout_type, ParseFanoutType(raw.fanout_type));
-  STENO_TRY(options.direction, Choose<Direction>("--direction", raw.direction,
-                                                 {{"both", Direction::kBoth}, {"in", Direction::kIn}, {"out", Direction::kOut}}));
-  STENO_TRY(options.seccomp,
-            Choose<SeccompMode>("--seccomp", raw.seccomp,
-                                {{"none", SeccompMode::kNone}, {"trace", SeccompMode::kTrace}, {"kill", SeccompMode::kKill}}));
-  STENO_TRY(options.io_engine, Choose<std::string>("--io_engine", options.io_engine,
-                                                   {{"auto", "auto"}, {"io_uring", "io_uring"}, {"libaio", "libaio"}, {"pwrite", "pwrite"}}));
+  STENO_TRY(
+      options.direction,
+      Choose<Direction>("--direction", raw.direction,
+                        {{"both", Direction::kBoth}, {"in", Direction::kIn}, {"out", Direction::kOut}}));
+  STENO_TRY(options.seccomp, Choose<SeccompMode>("--seccomp", raw.seccomp,
+                                                 {{"none", SeccompMode::kNone},
+                                                  {"trace", SeccompMode::kTrace},
+                                                  {"kill", SeccompMode::kKill}}));
+  STENO_TRY(options.io_engine,
+            Choose<std::string>(
+                "--io_engine", options.io_engine,
+                {{"auto", "auto"}, {"io_uring", "io_uring"}, {"libaio", "libaio"}, {"pwrite", "pwrite"}}));
   if (app.count("--filesize_mb") > 0) options.file_mb = raw.file_mb;
   if (app.count("--preallocate_file_mb") > 0) options.preallocate_mb = raw.preallocate_mb;
   options.index = !raw.no_index;

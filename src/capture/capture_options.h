@@ -21,10 +21,10 @@ inline constexpr uint32_t kFanoutHash = 0;
 inline constexpr uint32_t kFanoutFlagRollover = 0x1000;
 
 struct CaptureOptions {
-  std::string directory;       // holds PKT<n> and IDX<n> for every thread
+  std::string directory;  // holds PKT<n> and IDX<n> for every thread
   std::string interface_name;
   unsigned threads = 1;
-  unsigned blocks = 1024;      // ring blocks, over all threads
+  unsigned blocks = 1024;  // ring blocks, over all threads
   uint32_t block_kb = 1024;
   double block_age_sec = 1;    // a packet waits at most this long for its block to be written
   unsigned write_queue = 128;  // writes in flight per thread (--aiops)
@@ -42,13 +42,13 @@ struct CaptureOptions {
   bool promiscuous = true;
   Direction direction = Direction::kBoth;
   SeccompMode seccomp = SeccompMode::kKill;
-  int64_t stats_sec = 60;      // 0: no statistics lines
+  int64_t stats_sec = 60;       // 0: no statistics lines
   uint64_t stats_blocks = 100;  // 0: no lines about the fill of blocks
-  int verbosity = 0;           // -v minus -q
+  int verbosity = 0;            // -v minus -q
   std::string io_engine = "auto";
-  std::vector<unsigned> cpus;   // thread n runs on cpus[n]; empty: anywhere
-  std::vector<int> arena_fds;   // one per thread, or empty
-  int parent_fd = -1;           // end of file here means: stop
+  std::vector<unsigned> cpus;  // thread n runs on cpus[n]; empty: anywhere
+  std::vector<int> arena_fds;  // one per thread, or empty
+  int parent_fd = -1;          // end of file here means: stop
 
   // Ring blocks of each thread.
   [[nodiscard]] unsigned blocks_per_thread() const;

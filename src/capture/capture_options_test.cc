@@ -38,8 +38,9 @@ TEST(CaptureOptionsTest, DefaultsAreTheIncumbents) {
 }
 
 TEST(CaptureOptionsTest, AcceptsWhatSecurityOnionPasses) {
-  const auto parsed = Parse({"-v", "--blocks=2048", "--preallocate_file_mb=4096", "--aiops=128", "--uid=stenographer",
-                             "--gid=stenographer", "--threads=4", "--filter=0006000000040000"});
+  const auto parsed =
+      Parse({"-v", "--blocks=2048", "--preallocate_file_mb=4096", "--aiops=128", "--uid=stenographer",
+             "--gid=stenographer", "--threads=4", "--filter=0006000000040000"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->options.blocks_per_thread(), 512u);
   EXPECT_EQ(parsed->options.preallocate_mb, 4096u);
@@ -74,8 +75,8 @@ TEST(CaptureOptionsTest, AcceptsEveryFlagOfTheIncumbent) {
 }
 
 TEST(CaptureOptionsTest, ReadsOwnFlags) {
-  const auto parsed = Parse({"--threads=2", "--arena_fds=5,6", "--parent_fd=7", "--io_engine=pwrite", "--direction=in",
-                             "--cpus=1,3", "-v", "-v", "-vv", "-q", "--fanout_type=qm"});
+  const auto parsed = Parse({"--threads=2", "--arena_fds=5,6", "--parent_fd=7", "--io_engine=pwrite",
+                             "--direction=in", "--cpus=1,3", "-v", "-v", "-vv", "-q", "--fanout_type=qm"});
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_THAT(parsed->options.arena_fds, ElementsAre(5, 6));
   EXPECT_THAT(parsed->options.cpus, ElementsAre(1u, 3u));
@@ -92,7 +93,8 @@ TEST(CaptureOptionsTest, ThreadsHaveAtLeastEightBlocks) {
 
 TEST(CaptureOptionsTest, RefusalsNameTheFlagAndWhatItTakes) {
   EXPECT_THAT(MessageOf({"--testimony=x"}), HasSubstr("--testimony is not supported"));
-  EXPECT_THAT(MessageOf({"--seccomp=maybe"}), HasSubstr("--seccomp=maybe: expected one of kill, none, trace"));
+  EXPECT_THAT(MessageOf({"--seccomp=maybe"}),
+              HasSubstr("--seccomp=maybe: expected one of kill, none, trace"));
   EXPECT_THAT(MessageOf({"--fanout_type=6"}), HasSubstr("--fanout_type=6: expected 0..5"));
   EXPECT_THAT(MessageOf({"--fanout_type=32768"}), HasSubstr("expected 0..5"));
   EXPECT_THAT(MessageOf({"--fanout_type=round"}), HasSubstr("expected one of cpu, hash"));

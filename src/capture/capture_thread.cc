@@ -1,9 +1,10 @@
-// One turn of the loop: reap finished writes and return their blocks, take what the kernel has handed over, do what is
-// due, wait. A block that cannot be written now (no file is ready, too many writes are in flight) stays in the ring and is
-// offered again in the next turn: the ring is the buffer, and what it cannot hold the kernel counts as drops.
+// One turn of the loop: reap finished writes and return their blocks, take what the kernel has handed over,
+// do what is due, wait. A block that cannot be written now (no file is ready, too many writes are in flight)
+// stays in the ring and is offered again in the next turn: the ring is the buffer, and what it cannot hold
+// the kernel counts as drops.
 //
-// The ring is watched edge-triggered: a level-triggered poll returns at once, again and again, while the block that was
-// retired last is held for its write. Hence every turn takes blocks until there is none.
+// The ring is watched edge-triggered: a level-triggered poll returns at once, again and again, while the
+// block that was retired last is held for its write. Hence every turn takes blocks until there is none.
 #include "capture/capture_thread.h"
 
 #include <fmt/format.h>
@@ -125,7 +126,8 @@ bool CaptureThread::Turn() {
   SetTo(counters_.heartbeat_ns, static_cast<uint64_t>(now_ns_));
   ReapWrites();
   const bool more = !flushed_ && TakeBlocks();
-  if (!gatherer_.empty() && now_ns_ - gatherer_.oldest_ns() >= options_.gather_age_ns) blocked_ |= !FlushGathered();
+  if (!gatherer_.empty() && now_ns_ - gatherer_.oldest_ns() >= options_.gather_age_ns)
+    blocked_ |= !FlushGathered();
   writer_->Tick(now_ns_);
   if (now_ns_ >= second_ns_) EverySecond();
   SetTo(counters_.ring_blocks_used, held_count_ + (blocked_ || more ? WaitingBlocks() : 0));
@@ -226,7 +228,8 @@ bool CaptureThread::WriteRingBlock(uint32_t block) {
 void CaptureThread::ReadStatistics() {
   const auto statistics = ring_.ReadStatistics();
   if (!statistics) {
-    if (statistics_log_.Allow(now_ns_)) STENO_WARN("thread {}: {}", options_.writer.thread, statistics.error().message);
+    if (statistics_log_.Allow(now_ns_))
+      STENO_WARN("thread {}: {}", options_.writer.thread, statistics.error().message);
     return;
   }
   AddTo(counters_.ring_drops, statistics->drops);
@@ -242,7 +245,8 @@ void CaptureThread::EverySecond() {
 void CaptureThread::CheckInterface() {
   if (!ring_.InterfaceGone()) return;
   if (interface_log_.Allow(now_ns_)) {
-    STENO_WARN("thread {}: interface {} is gone; waiting for it", options_.writer.thread, options_.writer.interface_name);
+    STENO_WARN("thread {}: interface {} is gone; waiting for it", options_.writer.thread,
+               options_.writer.interface_name);
   }
   const Status bound = ring_.Rebind();
   if (bound) {
@@ -286,7 +290,8 @@ bool CaptureThread::Finished() {
   }
   if (!flushed_ || writer_->idle()) return flushed_;
   if (now_ns_ < stop_ns_ + kLastWritesNs) return false;
-  STENO_ERROR("thread {}: {} writes did not end; their file stays hidden", options_.writer.thread, engine_->in_flight());
+  STENO_ERROR("thread {}: {} writes did not end; their file stays hidden", options_.writer.thread,
+              engine_->in_flight());
   return true;
 }
 
@@ -298,7 +303,8 @@ void CaptureThread::GiveUpRing() {
     ring_.ReturnToKernel(next_);
   }
   AddTo(counters_.write_error_drops, packets);
-  STENO_ERROR("thread {}: no file could be made for the last {} packets; they are lost", options_.writer.thread, packets);
+  STENO_ERROR("thread {}: no file could be made for the last {} packets; they are lost",
+              options_.writer.thread, packets);
 }
 
 uint32_t CaptureThread::WaitingBlocks() const {

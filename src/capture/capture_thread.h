@@ -1,8 +1,9 @@
-// CaptureThread: takes blocks from one ring and has them written. The loop that must never wait for anything but packets.
+// CaptureThread: takes blocks from one ring and has them written. The loop that must never wait for anything
+// but packets.
 //
-// Everything that can fail or needs privileges is handed in ready-made; Start() then only runs the loop on a thread of
-// its own. Stop() lets what has arrived reach the disk: the ring is closed, its last block retires, files are
-// completed. On the steady path: one clock reading per turn, no allocation, no lock.
+// Everything that can fail or needs privileges is handed in ready-made; Start() then only runs the loop on a
+// thread of its own. Stop() lets what has arrived reach the disk: the ring is closed, its last block retires,
+// files are completed. On the steady path: one clock reading per turn, no allocation, no lock.
 #pragma once
 
 #include <atomic>
@@ -33,8 +34,8 @@ struct CaptureThreadOptions {
 
 class CaptureThread {
  public:
-  // The ring is closed until Start(). `on_event` is called on the thread when it needs the recorder's attention: the packet
-  // limit was reached, or it ended.
+  // The ring is closed until Start(). `on_event` is called on the thread when it needs the recorder's
+  // attention: the packet limit was reached, or it ended.
   struct Parts {
     TPacketRing ring;
     BlockGatherer gatherer;
@@ -99,13 +100,13 @@ class CaptureThread {
 
   std::vector<uint8_t> held_;  // by ring block: taken and not yet returned
   uint32_t held_count_ = 0;
-  uint32_t next_ = 0;          // the block that the kernel hands over next
-  bool head_taken_ = false;    // TakeHead() has seen block next_; it was then refused
-  bool blocked_ = false;       // block next_ waits for a file or for the engine
+  uint32_t next_ = 0;        // the block that the kernel hands over next
+  bool head_taken_ = false;  // TakeHead() has seen block next_; it was then refused
+  bool blocked_ = false;     // block next_ waits for a file or for the engine
   int64_t now_ns_ = 0;
-  int64_t second_ns_ = 0;      // when EverySecond() is due
-  int64_t stop_ns_ = 0;        // when BeginStop() was called; 0: running
-  bool flushed_ = false;       // stopping: the ring is empty, the last file is closed
+  int64_t second_ns_ = 0;  // when EverySecond() is due
+  int64_t stop_ns_ = 0;    // when BeginStop() was called; 0: running
+  bool flushed_ = false;   // stopping: the ring is empty, the last file is closed
   uint64_t fill_blocks_ = 0;
   uint64_t fill_bytes_ = 0;
   LogLimiter statistics_log_;

@@ -1,4 +1,5 @@
-// Writing the shared counters. Each has one owner thread, so a load and a store do what a locked addition would.
+// Writing the shared counters. Each has one owner thread, so a load and a store do what a locked addition
+// would.
 #pragma once
 
 #include "index/arena.h"

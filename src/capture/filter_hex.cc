@@ -11,14 +11,16 @@ namespace {
 constexpr size_t kInstructionDigits = 16;
 constexpr uint32_t kWholePacket = 0x40000;  // above any packet's length, as tcpdump's programs return it
 
-sock_filter Statement(uint16_t code, uint32_t operand) { return {.code = code, .jt = 0, .jf = 0, .k = operand}; }
+sock_filter Statement(uint16_t code, uint32_t operand) {
+  return {.code = code, .jt = 0, .jf = 0, .k = operand};
+}
 
 Result<uint32_t> ParseField(std::string_view digits, size_t position) {
   uint32_t value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
   if (error == std::errc{} && end == digits.data() + digits.size()) return value;
-  return Fail(Error::Invalid(
-      fmt::format("--filter: '{}' at character {} is not hexadecimal", digits, position + 1)));
+  return Fail(
+      Error::Invalid(fmt::format("--filter: '{}' at character {} is not hexadecimal", digits, position + 1)));
 }
 
 Result<sock_filter> ParseInstruction(std::string_view text, size_t at) {

@@ -1,7 +1,9 @@
-// Classic BPF programs for a packet socket: from the hexadecimal text of --filter, and the small ones of our own.
+// Classic BPF programs for a packet socket: from the hexadecimal text of --filter, and the small ones of our
+// own.
 //
-// Pure functions. The text is what `tcpdump -ddd` prints without its first line (the count), each instruction printed
-// as %04x%02x%02x%08x: code, jump if true, jump if false, operand. The kernel checks the program when it is attached.
+// Pure functions. The text is what `tcpdump -ddd` prints without its first line (the count), each instruction
+// printed as %04x%02x%02x%08x: code, jump if true, jump if false, operand. The kernel checks the program when
+// it is attached.
 #pragma once
 
 #include <linux/filter.h>

@@ -9,7 +9,11 @@ namespace {
 using ::testing::HasSubstr;
 
 // tcpdump -ddd arp, printed as the --filter flag wants it.
-constexpr std::string_view kArp = "002800000000000c" "0015000100000806" "0006000000040000" "0006000000000000";
+constexpr std::string_view kArp =
+    "002800000000000c"
+    "0015000100000806"
+    "0006000000040000"
+    "0006000000000000";
 
 TEST(FilterHexTest, ReadsEveryField) {
   const auto program = ParseFilterHex(kArp);
@@ -27,7 +31,8 @@ TEST(FilterHexTest, ReadsEveryField) {
 TEST(FilterHexTest, AnEmptyTextIsAnEmptyProgram) { EXPECT_TRUE(ParseFilterHex("")->empty()); }
 
 TEST(FilterHexTest, RefusalsSayWhere) {
-  EXPECT_THAT(ParseFilterHex(kArp.substr(1)).error().message, HasSubstr("63 characters, expected a multiple of 16"));
+  EXPECT_THAT(ParseFilterHex(kArp.substr(1)).error().message,
+              HasSubstr("63 characters, expected a multiple of 16"));
   std::string broken(kArp);
   broken[16 + 6] = 'g';
   EXPECT_THAT(ParseFilterHex(broken).error().message, HasSubstr("'g1' at character 23"));

@@ -1,5 +1,5 @@
-// LogLimiter: lets one log line pass per interval, so that a failure that repeats per block does not fill the log.
-// One owner thread.
+// LogLimiter: lets one log line pass per interval, so that a failure that repeats per block does not fill the
+// log. One owner thread.
 #pragma once
 
 #include <cstdint>

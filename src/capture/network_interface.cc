@@ -31,12 +31,13 @@ Result<int> FindEthernetInterface(const std::string& name) {
   if (!socket.valid()) return Fail(Error::System("socket for interface requests"));
   ifreq request{};
   if (name.size() >= sizeof(request.ifr_name)) {
-    return Fail(Error::NotFound(fmt::format("interface '{}': names have at most {} characters", name,
-                                            sizeof(request.ifr_name) - 1)));
+    return Fail(Error::NotFound(
+        fmt::format("interface '{}': names have at most {} characters", name, sizeof(request.ifr_name) - 1)));
   }
   std::memcpy(request.ifr_name, name.data(), name.size());
   if (::ioctl(socket.get(), SIOCGIFINDEX, &request) != 0) {
-    return Fail(Error::NotFound(fmt::format("interface '{}' does not exist; there are: {}", name, ListInterfaces())));
+    return Fail(
+        Error::NotFound(fmt::format("interface '{}' does not exist; there are: {}", name, ListInterfaces())));
   }
   const int index = request.ifr_ifindex;
   if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) {
@@ -44,10 +45,11 @@ Result<int> FindEthernetInterface(const std::string& name) {
   }
   const unsigned type = request.ifr_hwaddr.sa_family;
   if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK) {
-    return Fail(Error::Unsupported(fmt::format(
-        "interface '{}': its hardware type is {} (ARPHRD_ of <linux/if_arp.h>); only Ethernet (1) and loopback (772) "
-        "frames can be recorded",
-        name, type)));
+    return Fail(
+        Error::Unsupported(fmt::format("interface '{}': its hardware type is {} (ARPHRD_ of "
+                                       "<linux/if_arp.h>); only Ethernet (1) and loopback (772) "
+                                       "frames can be recorded",
+                                       name, type)));
   }
   return index;
 }

@@ -9,8 +9,8 @@
 
 namespace steno {
 
-// The index of an interface whose frames are Ethernet's (Ethernet itself, loopback). kNotFound lists the interfaces there are;
-// kUnsupported: its frames have another form.
+// The index of an interface whose frames are Ethernet's (Ethernet itself, loopback). kNotFound lists the
+// interfaces there are; kUnsupported: its frames have another form.
 Result<int> FindEthernetInterface(const std::string& name);
 
 }  // namespace steno

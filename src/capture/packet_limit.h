@@ -1,4 +1,5 @@
-// PacketLimit: the number of packets that may still be recorded, shared by all capture threads (--count). Thread-safe.
+// PacketLimit: the number of packets that may still be recorded, shared by all capture threads (--count).
+// Thread-safe.
 #pragma once
 
 #include <algorithm>

@@ -28,9 +28,10 @@ constexpr uint64_t kSmallestDefaultFileMiB = 8;
 constexpr uint64_t kFilesPerFileSystem = 16;  // at least so many files of the default size fit
 
 Status CheckDirectory(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0) {
-    return Fail(Error::System(fmt::format("{}: expected a directory (--dir holds PKT<n> and IDX<n> for each thread)", path)));
+    return Fail(Error::System(
+        fmt::format("{}: expected a directory (--dir holds PKT<n> and IDX<n> for each thread)", path)));
   }
   if (!S_ISDIR(status.st_mode)) return Fail(Error::Invalid(fmt::format("{}: is not a directory", path)));
   return {};
@@ -46,16 +47,34 @@ Status CheckWritable(const std::string& path) {
 // What a recorder that is gone has left in an arena that was made for it by the parent.
 void TakeOver(Arena& arena) {
   for (unsigned index = 0; index < kArenaSegments; ++index) {
-    arena.segment(index).header->state.store(static_cast<uint32_t>(SegmentState::kFree), std::memory_order_release);
+    arena.segment(index).header->state.store(static_cast<uint32_t>(SegmentState::kFree),
+                                             std::memory_order_release);
   }
   CaptureCounters& counters = arena.counters();
-  for (Counter* counter :
-       {&counters.packets, &counters.bytes, &counters.stored_packets, &counters.stored_bytes, &counters.ring_drops,
-        &counters.ring_freezes, &counters.write_error_drops, &counters.filtered_outgoing, &counters.blocks,
-        &counters.disk_blocks, &counters.wakeups, &counters.files, &counters.index_full, &counters.unindexed_blocks,
-        &counters.flows, &counters.write_errors, &counters.prepare_failures, &counters.seal_failures,
-        &counters.write_latency_max_ns, &counters.ring_blocks_used, &counters.ring_blocks_total, &counters.heartbeat_ns,
-        &counters.started_ns, &counters.last_packet_ns}) {
+  for (Counter* counter : {&counters.packets,
+                           &counters.bytes,
+                           &counters.stored_packets,
+                           &counters.stored_bytes,
+                           &counters.ring_drops,
+                           &counters.ring_freezes,
+                           &counters.write_error_drops,
+                           &counters.filtered_outgoing,
+                           &counters.blocks,
+                           &counters.disk_blocks,
+                           &counters.wakeups,
+                           &counters.files,
+                           &counters.index_full,
+                           &counters.unindexed_blocks,
+                           &counters.flows,
+                           &counters.write_errors,
+                           &counters.prepare_failures,
+                           &counters.seal_failures,
+                           &counters.write_latency_max_ns,
+                           &counters.ring_blocks_used,
+                           &counters.ring_blocks_total,
+                           &counters.heartbeat_ns,
+                           &counters.started_ns,
+                           &counters.last_packet_ns}) {
     SetTo(*counter, 0);
   }
   arena.header().pid.store(static_cast<uint32_t>(::getpid()), std::memory_order_release);
@@ -74,8 +93,12 @@ Recorder::~Recorder() {
   if (const Status stopped = StopThreads(); !stopped) STENO_ERROR("{}", stopped.error().message);
 }
 
-std::string Recorder::PacketDirectory(unsigned thread) const { return fmt::format("{}/PKT{}", options_.directory, thread); }
-std::string Recorder::IndexDirectory(unsigned thread) const { return fmt::format("{}/IDX{}", options_.directory, thread); }
+std::string Recorder::PacketDirectory(unsigned thread) const {
+  return fmt::format("{}/PKT{}", options_.directory, thread);
+}
+std::string Recorder::IndexDirectory(unsigned thread) const {
+  return fmt::format("{}/IDX{}", options_.directory, thread);
+}
 
 Result<std::unique_ptr<Recorder>> Recorder::Start(const CaptureOptions& options) {
   std::unique_ptr<Recorder> recorder(new Recorder(options));
@@ -105,7 +128,8 @@ Status Recorder::CheckDirectories() const {
 
 Status Recorder::OpenArenas() {
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
-    auto arena = options_.arena_fds.empty() ? Arena::Create(thread) : Arena::Attach(options_.arena_fds[thread], true);
+    auto arena =
+        options_.arena_fds.empty() ? Arena::Create(thread) : Arena::Attach(options_.arena_fds[thread], true);
     if (!arena) return Fail(std::move(arena).error().With(fmt::format("thread {}", thread)));
     TakeOver(*arena);
     arenas_.push_back(std::move(*arena));
@@ -147,17 +171,18 @@ Status Recorder::OpenThreads() {
 }
 
 Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread, TPacketRing ring) {
-  STENO_TRY(IoEngineChoice choice, MakeIoEngine({.kind = options_.io_engine, .queue_depth = options_.write_queue}));
+  STENO_TRY(IoEngineChoice choice,
+            MakeIoEngine({.kind = options_.io_engine, .queue_depth = options_.write_queue}));
   STENO_TRY(BlockGatherer gatherer, BlockGatherer::Create());
   STENO_TRY(IndexBuilder builder, IndexBuilder::Create());
   const uint64_t file_bytes = file_bytes_[thread];
-  STENO_INFO("thread {}: writing by {}, files of {} MiB", thread, choice.reason,
-             file_bytes / kMiB);
+  STENO_INFO("thread {}: writing by {}, files of {} MiB", thread, choice.reason, file_bytes / kMiB);
   CaptureThreadOptions capture{
       .writer = {.thread = thread,
                  .threads = options_.threads,
                  .file_bytes = file_bytes,
-                 .extend = options_.preallocate_mb.value_or(0) > 0 && *options_.preallocate_mb * kMiB < file_bytes,
+                 .extend =
+                     options_.preallocate_mb.value_or(0) > 0 && *options_.preallocate_mb * kMiB < file_bytes,
                  .file_age_ns = options_.file_age_sec * kNsPerSecond,
                  .queue_depth = options_.write_queue,
                  .interface_name = options_.interface_name,
@@ -178,9 +203,11 @@ Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread, TPa
 Result<uint64_t> Recorder::FileBytes(const std::string& directory) const {
   uint64_t bytes = options_.file_mb.value_or(kDefaultFileMiB) * kMiB;
   if (!options_.file_mb) {
-    struct statvfs file_system {};
-    if (::statvfs(directory.c_str(), &file_system) != 0) return Fail(Error::System("statvfs of " + directory));
-    const uint64_t share = uint64_t{file_system.f_blocks} * file_system.f_frsize / kFilesPerFileSystem / kMiB * kMiB;
+    struct statvfs file_system{};
+    if (::statvfs(directory.c_str(), &file_system) != 0)
+      return Fail(Error::System("statvfs of " + directory));
+    const uint64_t share =
+        uint64_t{file_system.f_blocks} * file_system.f_frsize / kFilesPerFileSystem / kMiB * kMiB;
     bytes = std::max(std::min(bytes, share), kSmallestDefaultFileMiB * kMiB);
   }
   // Whatever the kernel or the gatherer fills must fit.
@@ -192,7 +219,8 @@ Status Recorder::StartThreads() {
   const uint64_t one_block = std::max<uint64_t>(options_.block_kb * uint64_t{1024}, kGatherBlockBytes);
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
     const uint64_t wanted = options_.preallocate_mb.value_or(0) * kMiB;
-    const uint64_t bytes = wanted == 0 ? file_bytes_[thread] : std::clamp(wanted, one_block, file_bytes_[thread]);
+    const uint64_t bytes =
+        wanted == 0 ? file_bytes_[thread] : std::clamp(wanted, one_block, file_bytes_[thread]);
     slots.push_back({.directory = PacketDirectory(thread), .file_bytes = bytes, .minimum_bytes = one_block});
   }
   preparer_ = std::make_unique<FilePreparer>(std::move(slots));
@@ -254,7 +282,8 @@ bool Recorder::StopWanted(int signal_fd, int timeout_ms) {
   if (waits[2].revents == 0) return false;
   uint64_t count = 0;
   static_cast<void>(!::read(event_fd_.get(), &count, sizeof count));
-  const bool ended = std::any_of(threads_.begin(), threads_.end(), [](const auto& thread) { return thread->ended(); });
+  const bool ended =
+      std::any_of(threads_.begin(), threads_.end(), [](const auto& thread) { return thread->ended(); });
   if (ended || stop_requested_.load(std::memory_order_relaxed)) return true;
   if (!limit_.reached()) return false;
   STENO_INFO("stopping: {} packets are recorded", options_.packet_limit);

@@ -1,7 +1,7 @@
 // Recorder: stenotype as a whole: opens rings, gives up privileges, runs the threads, and ends them in order.
 //
-// Main thread only, except RequestStop(). Start() changes the process for good when options ask for it (user, capabilities,
-// system call filter), so one recorder per process.
+// Main thread only, except RequestStop(). Start() changes the process for good when options ask for it (user,
+// capabilities, system call filter), so one recorder per process.
 #pragma once
 
 #include <atomic>
@@ -24,9 +24,9 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // Runs until a signal arrives at `signal_fd` (a signalfd; -1: none), the parent is gone, the packet limit is reached, or a
-  // thread ends; then stops all threads and waits until every packet that had arrived is on disk and its file
-  // published. Writes the statistics lines meanwhile.
+  // Runs until a signal arrives at `signal_fd` (a signalfd; -1: none), the parent is gone, the packet limit
+  // is reached, or a thread ends; then stops all threads and waits until every packet that had arrived is on
+  // disk and its file published. Writes the statistics lines meanwhile.
   Status Wait(int signal_fd);
 
   // Makes Wait() return. From any thread, also from a signal handler.
@@ -64,8 +64,8 @@ class Recorder {
   std::vector<std::unique_ptr<CaptureThread>> threads_;
 };
 
-// Blocks SIGINT and SIGTERM, ignores SIGPIPE and SIGXFSZ (a write beyond the limit of file sizes is an error like any
-// other), and returns a signalfd for the former. Before the first thread is started.
+// Blocks SIGINT and SIGTERM, ignores SIGPIPE and SIGXFSZ (a write beyond the limit of file sizes is an error
+// like any other), and returns a signalfd for the former. Before the first thread is started.
 Result<UniqueFd> TakeStopSignals();
 
 }  // namespace steno

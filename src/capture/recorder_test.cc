@@ -24,8 +24,8 @@ namespace {
 
 using testing::TempDir;
 
-#define RUN_IN_NAMESPACE(...)                                                                                 \
-  do {                                                                                                        \
+#define RUN_IN_NAMESPACE(...)                                                                                \
+  do {                                                                                                       \
     if (const std::string reason = InNetworkNamespace(__VA_ARGS__); !reason.empty()) GTEST_SKIP() << reason; \
   } while (0)
 
@@ -40,16 +40,21 @@ class RecorderTest : public ::testing::Test {
     options.file_mb = 16;
     options.seccomp = SeccompMode::kNone;
     for (unsigned thread = 0; thread < threads; ++thread) {
-      for (const char* kind : {"PKT", "IDX"}) std::filesystem::create_directories(dir_.path() + "/" + kind + std::to_string(thread));
+      for (const char* kind : {"PKT", "IDX"})
+        std::filesystem::create_directories(dir_.path() + "/" + kind + std::to_string(thread));
     }
     return options;
   }
 
-  [[nodiscard]] std::string Packets(unsigned thread = 0) const { return dir_.path() + "/PKT" + std::to_string(thread); }
-  [[nodiscard]] std::string Indexes(unsigned thread = 0) const { return dir_.path() + "/IDX" + std::to_string(thread); }
+  [[nodiscard]] std::string Packets(unsigned thread = 0) const {
+    return dir_.path() + "/PKT" + std::to_string(thread);
+  }
+  [[nodiscard]] std::string Indexes(unsigned thread = 0) const {
+    return dir_.path() + "/IDX" + std::to_string(thread);
+  }
 
-  // Records while `send` runs; returns how long stopping took, in ms. Starting a recorder takes the capabilities of the
-  // thread that does it, so `send` has a thread of its own that was there before.
+  // Records while `send` runs; returns how long stopping took, in ms. Starting a recorder takes the
+  // capabilities of the thread that does it, so `send` has a thread of its own that was there before.
   static int64_t Record(const CaptureOptions& options,
                         const std::function<void(const Recorder&, const FrameSender&)>& send) {
     const FrameSender tx(options.interface_name == "lo" ? "lo" : "tx");
@@ -79,7 +84,9 @@ class RecorderTest : public ::testing::Test {
   }
 
   // Files have indexes of the same names, and nothing hidden is left.
-  void ExpectComplete(unsigned thread = 0) const { EXPECT_EQ(NamesIn(Packets(thread)), NamesIn(Indexes(thread))); }
+  void ExpectComplete(unsigned thread = 0) const {
+    EXPECT_EQ(NamesIn(Packets(thread)), NamesIn(Indexes(thread)));
+  }
 
   TempDir dir_;
 };
@@ -275,7 +282,8 @@ TEST_F(RecorderTest, RecordsOneDirectionOnRequest) {
       const std::vector<uint32_t> second = Numbers(1);
       numbers.insert(numbers.end(), second.begin(), second.end());
       EXPECT_EQ(numbers, std::vector<uint32_t>{expected});
-      for (const char* name : {"PKT0", "PKT1", "IDX0", "IDX1"}) RunCommand("rm -f " + dir_.path() + "/" + name + "/*");
+      for (const char* name : {"PKT0", "PKT1", "IDX0", "IDX1"})
+        RunCommand("rm -f " + dir_.path() + "/" + name + "/*");
     }));
   }
 }
@@ -284,7 +292,9 @@ TEST_F(RecorderTest, AppliesTheFilter) {
   RUN_IN_NAMESPACE([this] {
     CaptureOptions options = Options();
     // ldh [12]; jeq #0x806, take, drop: only ARP.
-    options.filter_hex = "002800000000000c0015000100000806" "00060000000400000006000000000000";
+    options.filter_hex =
+        "002800000000000c0015000100000806"
+        "00060000000400000006000000000000";
     Record(options, [](const Recorder&, const FrameSender& tx) {
       tx.SendNumbered(0, 50);
       std::vector<uint8_t> arp = NumberedFrame(77);

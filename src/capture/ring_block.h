@@ -1,5 +1,5 @@
-// Small operations on a block as the kernel lays it out in a TPACKET_V3 ring. The kernel's layout is trusted: this is its
-// memory, not a file.
+// Small operations on a block as the kernel lays it out in a TPACKET_V3 ring. The kernel's layout is trusted:
+// this is its memory, not a file.
 #pragma once
 
 #include <cstdint>

@@ -28,9 +28,12 @@ Status ChangeGroups(const Identity& identity) {
     return Fail(Error::System(fmt::format("change to group {} (needs CAP_SETGID)", group)));
   }
   // Supplementary groups of the starter, root's among them, must go too.
-  const int done = identity.user_name.empty() ? ::setgroups(0, nullptr)
-                                              : ::initgroups(identity.user_name.c_str(), static_cast<gid_t>(group));
-  if (done != 0) return Fail(Error::System(fmt::format("set the groups of user '{}' (needs CAP_SETGID)", identity.user_name)));
+  const int done = identity.user_name.empty()
+                       ? ::setgroups(0, nullptr)
+                       : ::initgroups(identity.user_name.c_str(), static_cast<gid_t>(group));
+  if (done != 0)
+    return Fail(
+        Error::System(fmt::format("set the groups of user '{}' (needs CAP_SETGID)", identity.user_name)));
   return {};
 }
 
@@ -49,10 +52,12 @@ Status ChangeIdentity(const Identity& identity) {
 }
 
 void DropCapabilities() {
-  // Best effort: the bounding set needs CAP_SETPCAP, which few starters have. No_new_privs makes it irrelevant.
+  // Best effort: the bounding set needs CAP_SETPCAP, which few starters have. No_new_privs makes it
+  // irrelevant.
   capng_clear(CAPNG_SELECT_BOTH);
   if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0) capng_apply(CAPNG_SELECT_BOUNDS);
-  if (::geteuid() == 0) capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED), CAP_DAC_OVERRIDE);
+  if (::geteuid() == 0)
+    capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED), CAP_DAC_OVERRIDE);
   if (capng_apply(CAPNG_SELECT_CAPS) == 0) return;
   // Root of a container may lack CAP_DAC_OVERRIDE itself.
   capng_clear(CAPNG_SELECT_CAPS);
@@ -66,7 +71,8 @@ Result<Identity> ResolveIdentity(const std::string& user, const std::string& gro
   if (!user.empty()) {
     const auto number = AsNumber(user);
     const passwd* entry = number ? ::getpwuid(*number) : ::getpwnam(user.c_str());
-    if (entry == nullptr && !number) return Fail(Error::NotFound(fmt::format("--uid={}: there is no such user", user)));
+    if (entry == nullptr && !number)
+      return Fail(Error::NotFound(fmt::format("--uid={}: there is no such user", user)));
     identity.user = entry != nullptr ? entry->pw_uid : *number;
     if (entry != nullptr) identity.user_name = entry->pw_name;
     if (entry != nullptr) identity.group = entry->pw_gid;

@@ -77,8 +77,9 @@ void SealingThread::SyncWritten() {
 }
 
 uint64_t SealingThread::FreeFileId(const SealJob& job) const {
-  // A clock that was set back leads to names that are taken. Steps of `threads` keep the names of threads that share a
-  // directory apart. Only a second recorder in the same directory can take the name after this test.
+  // A clock that was set back leads to names that are taken. Steps of `threads` keep the names of threads
+  // that share a directory apart. Only a second recorder in the same directory can take the name after this
+  // test.
   uint64_t id = job.file_id;
   while (Exists(fmt::format("{}/{}", job.file->directory, id)) ||
          Exists(fmt::format("{}/{}", options_.index_directory, id))) {
@@ -95,7 +96,8 @@ Status SealingThread::SealIndex(const SealJob& job, const std::string& name) {
 void SealingThread::Seal(SealJob job) {
   bool indexed = false;
   if (job.used_bytes == 0) {
-    if (const Status removed = DiscardFile(std::move(*job.file)); !removed) STENO_WARN("{}", removed.error().message);
+    if (const Status removed = DiscardFile(std::move(*job.file)); !removed)
+      STENO_WARN("{}", removed.error().message);
   } else {
     const uint64_t id = FreeFileId(job);
     const std::string name = std::to_string(id);
@@ -115,7 +117,8 @@ void SealingThread::Seal(SealJob job) {
     if (!published) {
       // The hidden file stays for the recovery, which builds an index under the name that it chooses.
       AddTo(counters_.seal_failures);
-      STENO_ERROR("thread {}: {}/{} stays hidden: {}", options_.thread, directory, hidden, published.error().message);
+      STENO_ERROR("thread {}: {}/{} stays hidden: {}", options_.thread, directory, hidden,
+                  published.error().message);
       if (indexed) ::unlink(index_path.c_str());
     } else {
       AddTo(counters_.files);

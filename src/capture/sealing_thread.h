@@ -1,8 +1,8 @@
 // SealingThread: makes complete packet files visible: writes the index, then gives the packet file its name.
 //
-// One per capture thread, which is the only caller of TryPush() and SyncFile(). Works off its queue to the end before
-// it stops. Between files it makes what is written of the current one durable about once a second, so that a power
-// failure costs no more.
+// One per capture thread, which is the only caller of TryPush() and SyncFile(). Works off its queue to the
+// end before it stops. Between files it makes what is written of the current one durable about once a second,
+// so that a power failure costs no more.
 #pragma once
 
 #include <array>
@@ -26,7 +26,7 @@ inline constexpr size_t kSealQueueJobs = 2;
 struct SealJob {
   std::unique_ptr<OutputFile> file;
   uint64_t file_id = 0;
-  uint64_t used_bytes = 0;                  // 0: nothing to keep
+  uint64_t used_bytes = 0;                 // 0: nothing to keep
   const SegmentMemory* segment = nullptr;  // in state kSealing, freed in the end; null: no index
 };
 

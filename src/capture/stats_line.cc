@@ -12,9 +12,10 @@ std::string FormatStatsLine(unsigned thread, const StatsSample& sample) {
   const uint64_t offered = sample.packets + sample.drops;
   const double drop_percent =
       offered == 0 ? 0 : 100 * static_cast<double>(sample.drops) / static_cast<double>(offered);
-  return fmt::format("Thread {} stats: MB={} secs={} MBps={:g} packets={} blocks={} polls={} drops={} drop%={:g}", thread,
-                     sample.bytes >> 20, sample.elapsed_ns / kNsPerSecond, seconds > 0 ? megabytes / seconds : 0.0,
-                     sample.packets, sample.blocks, sample.polls, sample.drops, drop_percent);
+  return fmt::format(
+      "Thread {} stats: MB={} secs={} MBps={:g} packets={} blocks={} polls={} drops={} drop%={:g}", thread,
+      sample.bytes >> 20, sample.elapsed_ns / kNsPerSecond, seconds > 0 ? megabytes / seconds : 0.0,
+      sample.packets, sample.blocks, sample.polls, sample.drops, drop_percent);
 }
 
 }  // namespace steno

@@ -1,5 +1,6 @@
-// The statistics line of a thread, in the incumbent's shape: monitoring scripts split it on white space and take
-// packets and drops by their place. Behind the log prefix (time, thread, source) it has 11 words, so 14 in all.
+// The statistics line of a thread, in the incumbent's shape: monitoring scripts split it on white space and
+// take packets and drops by their place. Behind the log prefix (time, thread, source) it has 11 words, so 14
+// in all.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ struct StatsSample {
   uint64_t drops = 0;
 };
 
-// "Thread 0 stats: MB=672300 secs=163947 MBps=4.10072 packets=851932973 blocks=672300 polls=1404330 drops=0 drop%=0"
+// "Thread 0 stats: MB=672300 secs=163947 MBps=4.10072 packets=851932973 blocks=672300 polls=1404330 drops=0
+// drop%=0"
 std::string FormatStatsLine(unsigned thread, const StatsSample& sample);
 
 }  // namespace steno

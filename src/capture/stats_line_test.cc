@@ -25,14 +25,16 @@ TEST(StatsLineTest, HasTheIncumbentsShape) {
                            .polls = 1'404'330,
                            .drops = 0};
   EXPECT_EQ(FormatStatsLine(0, sample),
-            "Thread 0 stats: MB=672300 secs=163947 MBps=4.10072 packets=851932973 blocks=672300 polls=1404330 drops=0 "
+            "Thread 0 stats: MB=672300 secs=163947 MBps=4.10072 packets=851932973 blocks=672300 "
+            "polls=1404330 drops=0 "
             "drop%=0");
 }
 
 // Scripts take words 9 and 12 of the 14 that a line has with its prefix of three.
 TEST(StatsLineTest, PacketsAndDropsHaveTheirPlacesHoweverLargeOrSmall) {
   for (const StatsSample& sample :
-       {StatsSample{}, StatsSample{.bytes = UINT64_MAX, .elapsed_ns = INT64_MAX, .packets = 1, .drops = UINT64_MAX / 2}}) {
+       {StatsSample{},
+        StatsSample{.bytes = UINT64_MAX, .elapsed_ns = INT64_MAX, .packets = 1, .drops = UINT64_MAX / 2}}) {
     const auto words = Words("time T:1 [file:1] " + FormatStatsLine(7, sample));
     ASSERT_EQ(words.size(), 14u);
     EXPECT_EQ(words[9], "packets=" + std::to_string(sample.packets));

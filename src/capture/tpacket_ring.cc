@@ -30,8 +30,9 @@ Result<UniqueFd> OpenSocket() {
   UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (fd.valid()) return fd;
   if (errno == EPERM || errno == EACCES) {
-    return Fail(Error::System("packet socket: stenotype needs CAP_NET_RAW (start it as root, or "
-                              "setcap cap_net_raw,cap_net_admin,cap_ipc_lock+ep on the program)"));
+    return Fail(
+        Error::System("packet socket: stenotype needs CAP_NET_RAW (start it as root, or "
+                      "setcap cap_net_raw,cap_net_admin,cap_ipc_lock+ep on the program)"));
   }
   return Fail(Error::System("packet socket"));
 }
@@ -74,7 +75,8 @@ Status TPacketRing::MakeRing(uint32_t block_count) {
   request.tp_retire_blk_tov = kRetireMs;
   request.tp_sizeof_priv = kPrivateHeaderBytes;
   if (::setsockopt(fd(), SOL_PACKET, PACKET_RX_RING, &request, sizeof request) != 0) {
-    return Fail(Error::System(fmt::format("packet ring of {} blocks of {} KiB", block_count, block_bytes_ / 1024)));
+    return Fail(
+        Error::System(fmt::format("packet ring of {} blocks of {} KiB", block_count, block_bytes_ / 1024)));
   }
   const size_t bytes = size_t{block_bytes_} * block_count;
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd(), 0);
@@ -104,8 +106,8 @@ Result<uint16_t> TPacketRing::JoinFanout(const FanoutOptions& options) {
   const uint32_t flags = options.id == 0 ? uint32_t{PACKET_FANOUT_FLAG_UNIQUEID} : 0;
   const uint32_t argument = options.id | (options.type | flags) << 16;
   STENO_CHECK_OK(SetOption(fd(), SOL_PACKET, PACKET_FANOUT, argument,
-                           fmt::format("join fanout group {} of type {:#x} on interface {}", options.id, options.type,
-                                       interface_name_)));
+                           fmt::format("join fanout group {} of type {:#x} on interface {}", options.id,
+                                       options.type, interface_name_)));
   uint32_t joined = 0;
   socklen_t size = sizeof joined;
   if (::getsockopt(fd(), SOL_PACKET, PACKET_FANOUT, &joined, &size) != 0) {
@@ -155,7 +157,8 @@ Result<RingStatistics> TPacketRing::ReadStatistics() {
   if (::getsockopt(fd(), SOL_PACKET, PACKET_STATISTICS, &kernel, &size) != 0) {
     return Fail(Error::System("read the packet statistics"));
   }
-  return RingStatistics{.packets = kernel.tp_packets, .drops = kernel.tp_drops, .freezes = kernel.tp_freeze_q_cnt};
+  return RingStatistics{
+      .packets = kernel.tp_packets, .drops = kernel.tp_drops, .freezes = kernel.tp_freeze_q_cnt};
 }
 
 bool TPacketRing::InterfaceGone() const {

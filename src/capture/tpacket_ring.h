@@ -1,9 +1,11 @@
-// TPacketRing: a packet socket with a TPACKET_V3 ring in shared memory. The kernel fills blocks one after another; a
-// block that is full, or that a timer cut after kRetireMs, belongs to the user until it is returned.
+// TPacketRing: a packet socket with a TPACKET_V3 ring in shared memory. The kernel fills blocks one after
+// another; a block that is full, or that a timer cut after kRetireMs, belongs to the user until it is
+// returned.
 //
-// One owner thread at a time. Opened closed: no packet comes in until OpenGate(), so that a ring holds packets of its
-// interface only, a fanout group is complete before its first packet, and nothing arrives before the sandbox stands.
-// Sources: Linux Documentation/networking/packet_mmap.rst, net/packet/af_packet.c, <linux/if_packet.h>.
+// One owner thread at a time. Opened closed: no packet comes in until OpenGate(), so that a ring holds
+// packets of its interface only, a fanout group is complete before its first packet, and nothing arrives
+// before the sandbox stands. Sources: Linux Documentation/networking/packet_mmap.rst, net/packet/af_packet.c,
+// <linux/if_packet.h>.
 #pragma once
 
 #include <atomic>
@@ -20,7 +22,8 @@
 
 namespace steno {
 
-// Below 100 ms, kernels from 6.18 on cut so many blocks short that the disk fills with padding (their timer runs freely).
+// Below 100 ms, kernels from 6.18 on cut so many blocks short that the disk fills with padding (their timer
+// runs freely).
 inline constexpr unsigned kRetireMs = 100;
 
 struct RingOptions {
@@ -45,7 +48,8 @@ struct RingStatistics {
 
 class TPacketRing {
  public:
-  // Needs CAP_NET_RAW. Takes fewer blocks (at least kMinRingBlocks) if the kernel has no memory for all, with a warning.
+  // Needs CAP_NET_RAW. Takes fewer blocks (at least kMinRingBlocks) if the kernel has no memory for all, with
+  // a warning.
   static Result<TPacketRing> Open(const RingOptions& options);
 
   // Joins or founds a fanout group and returns its number. Once, before OpenGate().
@@ -70,9 +74,11 @@ class TPacketRing {
   // The kernel's counters, which reading clears.
   Result<RingStatistics> ReadStatistics();
 
-  // True once the interface was removed (one that is only down comes back by itself). Also takes the socket's pending error.
+  // True once the interface was removed (one that is only down comes back by itself). Also takes the socket's
+  // pending error.
   [[nodiscard]] bool InterfaceGone() const;
-  // Binds to an interface that has the same name again. Fails for members of a fanout group: the kernel refuses.
+  // Binds to an interface that has the same name again. Fails for members of a fanout group: the kernel
+  // refuses.
   Status Rebind();
 
  private:

@@ -172,6 +172,12 @@ TEST(BloomTest, HoldsItsOwnAndFewOthers) {
   EXPECT_LE(filter.size() * 8, hashes.size() * kBloomBitsPerAddress + 256);
 }
 
+// The hash is part of the file format.
+TEST(BloomTest, HashNeverChanges) {
+  EXPECT_EQ(BloomHash(Address::V4(0x0a000001)), 0xe486202143248258u);
+  EXPECT_EQ(BloomHash(Address::V6(0x20010db800000000, 1)), 0xfb9a9748b6e9b90fu);
+}
+
 TEST(PrefixSortTest, Sorts) {
   std::mt19937_64 random(7);
   for (const size_t size : {0u, 1u, 100u, 5000u, 60000u}) {

@@ -144,13 +144,15 @@ Result<std::vector<TPacketRing>> Recorder::OpenRings() {
                                  .block_count = options_.blocks_per_thread(),
                                  .promiscuous = options_.promiscuous,
                                  .filter = RestrictDirection(std::move(filter), options_.direction)};
-  FanoutOptions fanout{.type = options_.fanout_type, .id = options_.fanout_id};
+  FanoutOptions fanout{.type = options_.fanout_type, .id = {}};
+  if (options_.fanout_id != 0) fanout.id = options_.fanout_id;
   std::vector<TPacketRing> rings;
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
     STENO_TRY(TPacketRing ring, TPacketRing::Open(ring_options));
     if (options_.threads > 1 || options_.fanout_id != 0) {
-      STENO_TRY(fanout.id, ring.JoinFanout(fanout));
-      STENO_INFO("thread {}: fanout group {}, type {:#x}", thread, fanout.id, fanout.type);
+      STENO_TRY(const uint16_t group, ring.JoinFanout(fanout));
+      fanout.id = group;
+      STENO_INFO("thread {}: fanout group {}, type {:#x}", thread, group, fanout.type);
     }
     STENO_INFO("thread {}: interface {}, ring of {} blocks of {} KiB", thread, options_.interface_name,
                ring.block_count(), ring.block_bytes() / 1024);

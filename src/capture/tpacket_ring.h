@@ -36,7 +36,8 @@ struct RingOptions {
 
 struct FanoutOptions {
   uint32_t type = kFanoutHash;  // with flags, as --fanout_type
-  uint16_t id = 0;              // 0: the kernel chooses a free one
+  // Without: the kernel chooses a free one, which may be 0.
+  std::optional<uint16_t> id;
 };
 
 // What happened since the previous reading.

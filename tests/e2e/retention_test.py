@@ -49,12 +49,13 @@ class DiskRetention(unittest.TestCase):
                         oldest.append(names[0])
 
         with one:
+            one.start()
             watcher = threading.Thread(target=watch)
             watcher.start()
             sent = 0
             begin = time.monotonic()
             while one.counter("stored_bytes") < TOTAL:
-                sent += lab.replay([made], "--pps", "50000", "--loops", "5")["sent"]
+                sent += lab.replay([made], "--pps", "100000", "--loops", "5")["sent"]
                 one.wait_stored(sent)
                 self.assertLess(time.monotonic() - begin, 400)
             stop.set()

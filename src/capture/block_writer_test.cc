@@ -97,6 +97,16 @@ class Harness {
     while (free_.size() < kSlots || writer_.handing_over()) Turn();
   }
 
+  // Until the sealing thread has nothing to do, so that the next file finds a free segment.
+  void WaitForSealing() {
+    const auto sealing = [this](unsigned index) {
+      const uint32_t state = arena_.segment(index).header->state.load(std::memory_order_acquire);
+      return state == static_cast<uint32_t>(SegmentState::kSealing);
+    };
+    Settle();
+    while (sealing(0) || sealing(1)) SleepMs(1);
+  }
+
   void Finish() {
     writer_.CloseFile();
     Settle();
@@ -151,6 +161,7 @@ TEST(BlockWriterTest, FilesRotateBySizeAndLoseNothing) {
   for (uint32_t block = 0; block < 60; ++block) {
     const uint32_t count = 1 + block * 17 % 400;
     harness.Write(number, count, block / 10);
+    if (block % 5 == 0) harness.WaitForSealing();
     number += count;
   }
   harness.Finish();
@@ -211,6 +222,26 @@ TEST(BlockWriterTest, WithoutIndexThereIsNoneAndBlocksCount) {
   EXPECT_EQ(ValueOf(harness.arena_.counters().unindexed_blocks), 1u);
 }
 
+TEST(BlockWriterTest, WithoutAFreeSegmentAFileIsWrittenWithoutIndex) {
+  Harness harness({});
+  const auto set_state = [&](SegmentState state) {
+    for (unsigned index = 0; index < kArenaSegments; ++index) {
+      harness.arena_.segment(index).header->state.store(static_cast<uint32_t>(state));
+    }
+  };
+  set_state(SegmentState::kSealing);
+  harness.Write(0, 10);
+  set_state(SegmentState::kFree);
+  harness.Write(10, 10);
+  harness.writer_.CloseFile();
+  harness.Write(20, 10);
+  harness.Finish();
+  EXPECT_EQ(harness.Numbers(), UpTo(30));
+  EXPECT_EQ(ValueOf(harness.arena_.counters().unindexed_blocks), 2u);
+  EXPECT_EQ(Visible(harness.packets_).size(), 2u);
+  EXPECT_EQ(Visible(harness.index_), std::vector{Visible(harness.packets_)[1]});
+}
+
 // Two recorders, or a clock that was set back, can want a name that is taken.
 TEST(BlockWriterTest, ATakenNameIsPassedOverForBothFiles) {
   Harness harness({.thread_residue = 4});
@@ -233,7 +264,7 @@ void RecordUnderFileSizeLimit() {
   uint32_t number = 0;
   for (uint32_t block = 0; block < 40; ++block, number += 300) {
     harness.Write(number, 300);
-    harness.Settle();  // one at a time: exactly the failing block is lost
+    harness.WaitForSealing();  // one at a time: exactly the failing block is lost
   }
   harness.Finish();
   const CaptureCounters& counters = harness.arena_.counters();

@@ -38,9 +38,9 @@ std::vector<RecordedPacket> NumberedPackets(const std::string& directory);
 // Names in a directory, sorted.
 std::vector<std::string> NamesIn(const std::string& directory);
 
-// Runs `body` in a child process with a network namespace of its own, in which veth interfaces "tx" and "rx"
-// are up. Failures of the body fail the test. Returns why this machine does not allow it, to skip the test;
-// else "".
+// Runs `body` in a child process with a network namespace of its own, in which veth interfaces "veth-tx" and
+// "veth-rx" are up. Failures of the body fail the test. Returns why this machine does not allow it, to skip
+// the test; else "".
 std::string InNetworkNamespace(const std::function<void()>& body);
 
 // A packet socket that sends on an interface of the caller's namespace.

@@ -68,11 +68,12 @@ std::string EnterNamespace() {
   for (const char* scope : {"all", "default"}) {
     std::ofstream(fmt::format("/proc/sys/net/ipv6/conf/{}/disable_ipv6", scope)) << "1";
   }
-  if (std::system("ip link add tx type veth peer name rx && ip link set tx up && ip link set rx up") != 0) {
+  if (std::system("ip link add veth-tx type veth peer name veth-rx && ip link set veth-tx up && ip link set "
+                  "veth-rx up") != 0) {
     return "ip link cannot make a pair of veth interfaces";
   }
-  WaitUntilRunning("tx");
-  WaitUntilRunning("rx");
+  WaitUntilRunning("veth-tx");
+  WaitUntilRunning("veth-rx");
   return "";
 }
 

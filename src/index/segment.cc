@@ -62,7 +62,7 @@ void SegmentMemory::Reset(uint64_t file_id, uint64_t file_tag, std::string_view 
   header->file_tag = file_tag;
   const size_t length = std::min(hidden_name.size(), sizeof(header->hidden_name) - 1);
   std::memset(header->hidden_name, 0, sizeof(header->hidden_name));
-  std::memcpy(header->hidden_name, hidden_name.data(), length);
+  hidden_name.copy(header->hidden_name, length);
   header->state.store(static_cast<uint32_t>(SegmentState::kActive), std::memory_order_relaxed);
   header->generation.store(resetting + 1, std::memory_order_release);
 }

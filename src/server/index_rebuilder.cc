@@ -67,7 +67,10 @@ IndexRebuilder::IndexRebuilder(std::vector<StoreDirectory> directories, ServerSt
       stats_(stats),
       options_(options),
       seen_(directories_.size()),
-      ticker_("index-rebuild", options.pause, [this](const std::stop_token& stop) { Pass(stop); }) {}
+      ticker_("index-rebuild", [this](const std::stop_token& stop) {
+        Pass(stop);
+        return options_.pause;
+      }) {}
 
 void IndexRebuilder::Pass(const std::stop_token& stop) {
   if (!std::exchange(lowered_, true)) LowerThreadPriority();

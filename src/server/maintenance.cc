@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,12 +12,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kRetentionPause(250);
 constexpr unsigned kPassesPerStoreRefresh = 4;
-// Recovery is asked for when stenotype ends; the pause only bounds how long a request missed can matter.
-constexpr std::chrono::minutes kRecoveryPause(1);
-// The kernel drops a dead writer's file locks only when its writes in flight have ended, which may be a moment after its
-// exit was seen: while files are locked, a pass is repeated for so long.
-constexpr std::chrono::milliseconds kLockedPause(50);
-constexpr int64_t kLockedPatienceNs = 5 * kNsPerSecond;
+constexpr std::chrono::milliseconds kFirstRecoveryPause(50);  // doubles up to the longest
+constexpr std::chrono::milliseconds kLongestRecoveryPause(300'000);
+constexpr size_t kMaxReported = 1000;
 constexpr int64_t kLogPeriodNs = 30 * kNsPerSecond;
 
 }  // namespace
@@ -50,8 +46,15 @@ Maintenance::Maintenance(std::vector<RetentionDirectory> directories, Store& sto
       retention_(directories_),
       unsatisfied_log_(kLogPeriodNs),
       problem_log_(kLogPeriodNs),
-      enforcement_("retention", kRetentionPause, [this](const std::stop_token&) { EnforceRetention(); }),
-      recovery_("recovery", kRecoveryPause, [this](const std::stop_token& stop) { Recover(stop); }) {}
+      enforcement_("retention",
+                   [this](const std::stop_token&) {
+                     EnforceRetention();
+                     return kRetentionPause;
+                   }),
+      recovery_("recovery", [this](const std::stop_token& stop) {
+        Recover(stop);
+        return NextRecoveryPause();
+      }) {}
 
 void Maintenance::EnforceRetention() {
   const RetentionReport report = retention_.Enforce();
@@ -73,36 +76,31 @@ void Maintenance::EnforceRetention() {
   if (++passes_ % kPassesPerStoreRefresh == 0) store_.Snapshot();
 }
 
-void Maintenance::Recover(const std::stop_token& stop) {
-  const int64_t end_ns = MonotonicNs() + kLockedPatienceNs;
-  while (RecoverOnce(stop) != 0 && MonotonicNs() < end_ns && !stop.stop_requested()) {
-    std::this_thread::sleep_for(kLockedPause);
-  }
+std::chrono::milliseconds Maintenance::NextRecoveryPause() {
+  recovery_pause_ = recovery_requested_.exchange(false) ? kFirstRecoveryPause
+                                                        : std::min(2 * recovery_pause_, kLongestRecoveryPause);
+  return recovery_pause_;
 }
 
-unsigned Maintenance::RecoverOnce(const std::stop_token& stop) {
+void Maintenance::WarnOnce(const std::string& problem) {
+  if (reported_.size() > kMaxReported) reported_.clear();
+  if (reported_.insert(problem).second) STENO_WARN("recovery: {}", problem);
+}
+
+void Maintenance::Recover(const std::stop_token& stop) {
   size_t published = 0;
-  unsigned in_use = 0;
   for (const RetentionDirectory& directory : directories_) {
-    if (stop.stop_requested()) break;
+    if (stop.stop_requested()) return;
     const auto report = RecoverDirectory(directory.packets_directory, directory.index_directory);
     if (!report) {
-      STENO_WARN("recovery of {}: {}", directory.packets_directory, report.error().message);
+      WarnOnce(report.error().message);
       continue;
     }
-    for (const RecoveredFile& file : report->published) {
-      STENO_INFO("recovered {}/{}: {} packets, {} bytes", directory.packets_directory, file.name, file.packets,
-                 file.valid_bytes);
-    }
-    for (const std::string& problem : report->problems) {
-      STENO_WARN("recovery of {}: {}", directory.packets_directory, problem);
-    }
+    for (const std::string& problem : report->problems) WarnOnce(problem);
     published += report->published.size();
-    in_use += report->in_use;
   }
   stats_.recovered_files.fetch_add(published);
   if (published != 0) on_recovered_();
-  return in_use;
 }
 
 }  // namespace steno

@@ -1,11 +1,15 @@
 // Maintenance: keeps the disks within their limits and makes what a crash left behind available, on threads of its own.
 //
-// Retention every 250 ms; recovery at the start and whenever it is asked for. The store is looked at once a second, so that
-// queries find its list of files fresh. Thread-safe.
+// Retention every 250 ms. Recovery at the start and when stenotype has ended, and then again at growing intervals: the kernel
+// may hold the files of a killed process (and their locks) for a while, until its last writes are through. The store is
+// looked at once a second, so that queries find its list of files fresh. Thread-safe.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,13 +32,16 @@ class Maintenance {
               std::function<void()> on_recovered);
 
   // stenotype has ended: look for what it left behind.
-  void RequestRecovery() { recovery_.Wake(); }
+  void RequestRecovery() {
+    recovery_requested_ = true;
+    recovery_.Wake();
+  }
 
  private:
   void EnforceRetention();
   void Recover(const std::stop_token& stop);
-  // One pass; returns how many files living writers hold.
-  unsigned RecoverOnce(const std::stop_token& stop);
+  std::chrono::milliseconds NextRecoveryPause();
+  void WarnOnce(const std::string& problem);
 
   const std::vector<RetentionDirectory> directories_;
   Store& store_;
@@ -44,6 +51,9 @@ class Maintenance {
   MessageLimiter unsatisfied_log_;
   MessageLimiter problem_log_;
   unsigned passes_ = 0;
+  std::atomic<bool> recovery_requested_{true};
+  std::chrono::milliseconds recovery_pause_{0};  // of the recovery thread, as the next
+  std::set<std::string> reported_;  // problems that are in the log by now
   Ticker enforcement_;  // last: their threads use all of the above
   Ticker recovery_;
 };

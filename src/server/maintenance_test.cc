@@ -1,7 +1,9 @@
 #include "server/maintenance.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include <chrono>
 #include <filesystem>
@@ -9,6 +11,7 @@
 #include <functional>
 #include <thread>
 
+#include "base/unique_fd.h"
 #include "server/index_rebuilder.h"
 #include "server/stats_page.h"
 #include "server/test_store.h"
@@ -58,6 +61,25 @@ TEST(MaintenanceTest, RecoversAndKeepsTheLimits) {
     EXPECT_TRUE(WaitUntil([&] { return recoveries.load() == 2; }));
   }
   EXPECT_TRUE(std::filesystem::exists(final_path));
+}
+
+TEST(MaintenanceTest, ComesBackForFilesThatAreStillHeld) {
+  TestStore data;
+  const std::string name = data.AddFile(kTestEpochNs, 10, 80, /*with_index=*/false);
+  const std::string final_path = data.directory().packets_directory + "/" + name;
+  const std::string hidden = data.directory().packets_directory + "/." + name;
+  std::filesystem::rename(final_path, hidden);
+  UniqueFd held(::open(hidden.c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::flock(held.get(), LOCK_EX), 0);
+
+  Store store({data.directory()});
+  ServerStats stats;
+  Maintenance maintenance({{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}}, store, stats,
+                          [] {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_FALSE(std::filesystem::exists(final_path));
+  held.reset();
+  EXPECT_TRUE(WaitUntil([&] { return std::filesystem::exists(final_path); })) << "without being asked again";
 }
 
 TEST(IndexRebuilderTest, FindsPublishedFilesWithoutAnIndex) {

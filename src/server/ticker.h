@@ -16,11 +16,12 @@ namespace steno {
 
 class Ticker {
  public:
-  using Work = std::function<void(const std::stop_token&)>;
+  // Returns the pause until the next turn.
+  using Work = std::function<std::chrono::milliseconds(const std::stop_token&)>;
 
-  // `name`: of the thread, at most 15 characters. Works at once, then `pause` after each end.
-  Ticker(const char* name, std::chrono::milliseconds pause, Work work)
-      : pause_(pause), work_(std::move(work)), thread_([this, name](const std::stop_token& stop) { Run(stop, name); }) {}
+  // `name`: of the thread, at most 15 characters. The first turn is at once.
+  Ticker(const char* name, Work work)
+      : work_(std::move(work)), thread_([this, name](const std::stop_token& stop) { Run(stop, name); }) {}
   ~Ticker() { Stop(); }
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
@@ -40,14 +41,13 @@ class Ticker {
   void Run(const std::stop_token& stop, const char* name) {
     ::pthread_setname_np(::pthread_self(), name);
     while (!stop.stop_requested()) {
-      work_(stop);
+      const std::chrono::milliseconds pause = work_(stop);
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, stop, pause_, [this] { return woken_; });
+      wake_.wait_for(lock, stop, pause, [this] { return woken_; });
       woken_ = false;
     }
   }
 
-  const std::chrono::milliseconds pause_;
   const Work work_;
   std::mutex mutex_;
   std::condition_variable_any wake_;

@@ -5,8 +5,7 @@
 // bytes. A block is the TPACKET_V3 ring memory as the kernel filled it:
 //   0    KernelBlockHeader (48 bytes; struct tpacket_block_desc of <linux/if_packet.h>, version 2)
 //   48   BlockHeader       (464 bytes; ours, in the ring's private area: tp_sizeof_priv = 464)
-//   512  packets: struct tpacket3_hdr, sockaddr_ll, padding, frame; next one at tp_next_offset, 8-byte
-//   aligned
+//   512  packets: struct tpacket3_hdr, sockaddr_ll, padding, frame; the next at tp_next_offset (8-aligned)
 // Integers are little-endian. Nothing in a file is trusted: BlockHeader carries a checksum over itself, and
 // every packet length is checked against the block.
 #pragma once
@@ -27,8 +26,7 @@ inline constexpr uint64_t kMaxFileBytes = uint64_t{4} << 30;
 // Granule: the unit of file space that indexes point to. A packet belongs to the granule in which it starts.
 inline constexpr uint32_t kGranuleBytes = 16 * 1024;
 
-// struct tpacket_block_desc with struct tpacket_hdr_v1, as the kernel writes it (kernel.md: version is 2 for
-// V3).
+// struct tpacket_block_desc with struct tpacket_hdr_v1, as the kernel writes it: version is 2 for TPACKET_V3.
 struct KernelBlockHeader {
   uint32_t version;
   uint32_t private_offset;

@@ -15,8 +15,10 @@ END = {"icmp", "icmpv6", "arp", "igmp", "esp", "ospf", "pim", "vrrp", "eigrp", "
 FIELDS = ["frame.number", "frame.protocols", "ip.src", "ip.dst", "ip.proto", "ipv6.src", "ipv6.dst", "ipv6.nxt",
           "ipv6.fraghdr.nxt", "ipv6.hopopts.nxt", "ipv6.dstopts.nxt", "ipv6.routing.nxt", "ah.next_header", "tcp.srcport", "tcp.dstport",
           "udp.srcport", "udp.dstport", "sctp.srcport", "sctp.dstport", "vlan.id", "mpls.label", "_ws.malformed",
-          "ip.bogus_header_length", "frame.len", "frame.cap_len", "ieee8021ad.id"]
-TUNNEL_TOKENS = {"gre", "vxlan", "geneve", "gtp", "pppoes", "pwethheuristic", "pwethcw", "pwethnocw"}
+          "ip.bogus_header_length", "gre.proto", "frame.len", "frame.cap_len", "ieee8021ad.id"]
+# Tunnels that only tshark looks through: PPTP's GRE, MPLS in UDP, WCCP's GRE.
+NOT_SEEN = {("gre", "ppp"), ("udp", "mpls")}
+WCCP = "0x883e"
 
 
 class Seen:
@@ -47,7 +49,8 @@ def interpret(row):
     tokens = row["frame.protocols"][0].split(":") if row["frame.protocols"] else []
     prefix = []
     for token in tokens:
-        if token not in SEEN:
+        before = prefix[-1] if prefix else ""
+        if token not in SEEN or (before, token) in NOT_SEEN or (before == "gre" and WCCP in row.get("gre.proto", [])):
             break
         prefix.append(token)
         if token in END:

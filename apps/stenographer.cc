@@ -1,5 +1,5 @@
-// stenographer: the long-running server. Starts and supervises stenotype, keeps the disks within their limits, and answers
-// queries until SIGINT or SIGTERM.
+// stenographer: the long-running server. Starts and supervises stenotype, keeps the disks within their
+// limits, and answers queries until SIGINT or SIGTERM.
 #include <pthread.h>
 #include <unistd.h>
 

@@ -106,8 +106,8 @@ Result<uint16_t> TPacketRing::JoinFanout(const FanoutOptions& options) {
   const uint32_t flags = options.id ? 0 : uint32_t{PACKET_FANOUT_FLAG_UNIQUEID};
   const uint32_t argument = options.id.value_or(0) | (options.type | flags) << 16;
   STENO_CHECK_OK(SetOption(fd(), SOL_PACKET, PACKET_FANOUT, argument,
-                           fmt::format("join fanout group {} of type {:#x} on interface {}", options.id.value_or(0),
-                                       options.type, interface_name_)));
+                           fmt::format("join fanout group {} of type {:#x} on interface {}",
+                                       options.id.value_or(0), options.type, interface_name_)));
   uint32_t joined = 0;
   socklen_t size = sizeof joined;
   if (::getsockopt(fd(), SOL_PACKET, PACKET_FANOUT, &joined, &size) != 0) {

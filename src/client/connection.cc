@@ -2,8 +2,9 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <strings.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -13,9 +14,9 @@
 namespace steno {
 namespace {
 
-constexpr size_t kMaxErrorText = 64 * 1024;
+constexpr size_t kMaxErrorText = 64 << 10;
 constexpr long kConnectTimeoutSeconds = 30;
-constexpr long kReceiveBufferBytes = 512 * 1024;
+constexpr long kReceiveBufferBytes = 512 << 10;
 
 struct CurlCleanup {
   void operator()(CURL* handle) const { ::curl_easy_cleanup(handle); }
@@ -32,7 +33,7 @@ std::string_view Trim(std::string_view text) {
 }
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+  return std::ranges::equal(a, b, [](char x, char y) { return ::tolower(x) == ::tolower(y); });
 }
 
 // One exchange: what libcurl's callbacks share.

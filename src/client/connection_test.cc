@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -32,6 +33,7 @@ class CannedServer {
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
     listener_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!listener_.valid()) std::abort();
     EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     EXPECT_EQ(::listen(listener_.get(), 4), 0);
     thread_ = std::jthread([this] { Serve(); });
@@ -93,7 +95,7 @@ std::string Chunked(const std::string& trailers) {
 }
 
 Result<QueryOutcome> Fetch(const CannedServer& server, ResultSink& sink,
-                           QueryRequest request = {"port 80 END", {}, {}, 20}) {
+                           const QueryRequest& request = {"port 80 END", {}, {}, 20}) {
   return FetchQuery({server.endpoint()}, "", request, sink);
 }
 

@@ -52,7 +52,7 @@ Result<std::string> FindTcpdump(const char* path) {
   directories += kFurtherDirectories;
   for (size_t begin = 0; begin < directories.size();) {
     const size_t end = std::min(directories.find(':', begin), directories.size());
-    const std::string candidate = directories.substr(begin, end - begin) + "/tcpdump";
+    std::string candidate = directories.substr(begin, end - begin) + "/tcpdump";
     if (end > begin && ::access(candidate.c_str(), X_OK) == 0) return candidate;
     begin = end + 1;
   }

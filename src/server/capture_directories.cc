@@ -35,14 +35,15 @@ std::string FlagValue(const std::vector<std::string>& flags, const std::string& 
 
 // Creates the directory and those above it that are missing.
 Status MakeDirectory(const std::string& path, const DirectoryOwner& owner) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) == 0) {
     if (S_ISDIR(info.st_mode)) return {};
     return Fail(Error::System("create directory " + path, ENOTDIR));
   }
   const std::string parent = std::filesystem::path(path).parent_path().string();
   if (!parent.empty() && parent != path) STENO_CHECK_OK(MakeDirectory(parent, {}));
-  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return Fail(Error::System("create directory " + path));
+  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST)
+    return Fail(Error::System("create directory " + path));
   if ((owner.uid >= 0 || owner.gid >= 0) &&
       ::chown(path.c_str(), static_cast<uid_t>(owner.uid), static_cast<gid_t>(owner.gid)) != 0) {
     return Fail(Error::System("change owner of " + path));
@@ -51,7 +52,8 @@ Status MakeDirectory(const std::string& path, const DirectoryOwner& owner) {
 }
 
 Status MakeLink(const std::string& target, const std::string& path) {
-  if (::symlink(target.c_str(), path.c_str()) != 0) return Fail(Error::System("link " + path + " to " + target));
+  if (::symlink(target.c_str(), path.c_str()) != 0)
+    return Fail(Error::System("link " + path + " to " + target));
   return {};
 }
 

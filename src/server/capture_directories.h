@@ -1,5 +1,6 @@
-// CaptureDirectories: the directory tree that stenotype's --dir names: links PKT<n> and IDX<n> to the configured
-// directories, which are created where they are missing. The tree is removed when the object is destroyed; its targets stay.
+// CaptureDirectories: the directory tree that stenotype's --dir names: links PKT<n> and IDX<n> to the
+// configured directories, which are created where they are missing. The tree is removed when the object is
+// destroyed; its targets stay.
 #pragma once
 
 #include <string>
@@ -16,14 +17,17 @@ struct DirectoryOwner {
   int64_t gid = -1;
 };
 
-// The owner that the flags --uid and --gid of stenotype name, if this process may give files away (root); a name that does
-// not exist counts as not given: stenotype reports it.
+// The owner that the flags --uid and --gid of stenotype name, if this process may give files away (root); a
+// name that does not exist counts as not given: stenotype reports it.
 DirectoryOwner OwnerFromFlags(const std::vector<std::string>& flags);
 
 class CaptureDirectories {
  public:
-  static Result<CaptureDirectories> Create(const std::vector<StoreDirectory>& directories, const DirectoryOwner& owner);
-  CaptureDirectories(CaptureDirectories&& other) noexcept : path_(std::move(other.path_)) { other.path_.clear(); }
+  static Result<CaptureDirectories> Create(const std::vector<StoreDirectory>& directories,
+                                           const DirectoryOwner& owner);
+  CaptureDirectories(CaptureDirectories&& other) noexcept : path_(std::move(other.path_)) {
+    other.path_.clear();
+  }
   CaptureDirectories& operator=(CaptureDirectories&&) = delete;
   ~CaptureDirectories();
 

@@ -31,9 +31,11 @@ class SpawnSetup {
     ::sigfillset(&all);
     ::posix_spawnattr_setsigmask(&attributes_, &none);
     ::posix_spawnattr_setsigdefault(&attributes_, &all);
-    // A process group of its own: a Ctrl-C on the terminal reaches the server alone, which then stops its child.
+    // A process group of its own: a Ctrl-C on the terminal reaches the server alone, which then stops its
+    // child.
     ::posix_spawnattr_setpgroup(&attributes_, 0);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    ::posix_spawnattr_setflags(&attributes_,
+                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   }
   ~SpawnSetup() {
@@ -60,7 +62,8 @@ class SpawnSetup {
 
 }  // namespace
 
-Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& arguments, const std::vector<int>& inherited) {
+Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& arguments,
+                                         const std::vector<int>& inherited) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Fail(Error::System("pipe"));
   UniqueFd read_end(ends[0]);

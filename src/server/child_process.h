@@ -1,4 +1,5 @@
-// ChildProcess: one run of stenotype: its process and the pipes to it. Passive: its owner polls it. Not thread-safe.
+// ChildProcess: one run of stenotype: its process and the pipes to it. Passive: its owner polls it. Not
+// thread-safe.
 #pragma once
 
 #include <sys/types.h>
@@ -15,9 +16,10 @@ namespace steno {
 
 class ChildProcess {
  public:
-  // Starts `arguments` (the program's path first). The child inherits the descriptors `inherited` under their numbers, has
-  // its stderr on a pipe, no stdin, and no blocked signals.
-  static Result<ChildProcess> Start(const std::vector<std::string>& arguments, const std::vector<int>& inherited);
+  // Starts `arguments` (the program's path first). The child inherits the descriptors `inherited` under their
+  // numbers, has its stderr on a pipe, no stdin, and no blocked signals.
+  static Result<ChildProcess> Start(const std::vector<std::string>& arguments,
+                                    const std::vector<int>& inherited);
 
   [[nodiscard]] pid_t pid() const { return pid_; }
 

@@ -80,7 +80,8 @@ class ObjectReader {
 
   void WarnOfUnknownKeys() {
     for (const auto& [name, value] : object_.items()) {
-      if (!known_.contains(name)) warnings_.push_back(fmt::format("{}{}: unknown key, ignored", prefix_, name));
+      if (!known_.contains(name))
+        warnings_.push_back(fmt::format("{}{}: unknown key, ignored", prefix_, name));
     }
   }
 
@@ -122,7 +123,8 @@ void ReadThreads(ObjectReader& root, std::vector<ThreadConfig>& threads, std::ve
                  std::vector<std::string>& warnings) {
   const json* list = root.Find("Threads");
   if (list == nullptr) {
-    errors.emplace_back("Threads: missing, expected a list of objects with PacketsDirectory and IndexDirectory");
+    errors.emplace_back(
+        "Threads: missing, expected a list of objects with PacketsDirectory and IndexDirectory");
     return;
   }
   if (!list->is_array() || list->empty() || list->size() > 1024) {
@@ -145,7 +147,8 @@ void ReadSources(ObjectReader& root, ServerConfig& config, std::vector<std::stri
   std::string testimony;
   root.Text("TestimonySocket", testimony);
   if (!testimony.empty()) {
-    errors.emplace_back("TestimonySocket: capture from testimony is not supported, expected it empty and Interface set");
+    errors.emplace_back(
+        "TestimonySocket: capture from testimony is not supported, expected it empty and Interface set");
   } else if (config.interface.empty()) {
     errors.emplace_back("Interface: missing, expected the name of a network interface");
   }
@@ -170,7 +173,8 @@ void ReadRoot(const json& object, ServerConfig& config, std::vector<std::string>
     errors.emplace_back("Port: the number 0, expected a port 1..65535, or UnixSocket set");
   }
   // sockaddr_un::sun_path holds 107 characters and a NUL (unix(7)).
-  if (config.unix_socket.size() > 107) errors.emplace_back("UnixSocket: expected a path of at most 107 bytes");
+  if (config.unix_socket.size() > 107)
+    errors.emplace_back("UnixSocket: expected a path of at most 107 bytes");
   root.WarnOfUnknownKeys();
 }
 
@@ -187,7 +191,8 @@ Result<LoadedConfig> ParseServerConfig(std::string_view text, const std::string&
     return Fail(Error::Invalid(fmt::format("{}: {}", name, e.what())));
   }
   if (errors.empty()) return loaded;
-  std::string message = fmt::format("{}: {} wrong:", name, errors.size() == 1 ? "1 key is" : fmt::format("{} keys are", errors.size()));
+  std::string message = fmt::format(
+      "{}: {} wrong:", name, errors.size() == 1 ? "1 key is" : fmt::format("{} keys are", errors.size()));
   for (const std::string& error : errors) message += "\n  " + error;
   return Fail(Error::Invalid(std::move(message)));
 }

@@ -1,6 +1,8 @@
-// The configuration file /etc/stenographer/config: JSON, comments allowed, in the incumbent's keys plus a few.
+// The configuration file /etc/stenographer/config: JSON, comments allowed, in the incumbent's keys plus a
+// few.
 //
-// Keys are matched as Go does (exactly, else ignoring case); omitted ones have their defaults. Pure functions.
+// Keys are matched as Go does (exactly, else ignoring case); omitted ones have their defaults. Pure
+// functions.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +41,8 @@ struct LoadedConfig {
   std::vector<std::string> warnings;  // one line each: unknown keys, keys without effect
 };
 
-// `name` is what errors call the text. kInvalid lists every wrong key, one a line: path, value's type, what was expected.
+// `name` is what errors call the text. kInvalid lists every wrong key, one a line: path, value's type, what
+// was expected.
 Result<LoadedConfig> ParseServerConfig(std::string_view text, const std::string& name);
 
 Result<LoadedConfig> LoadServerConfig(const std::string& path);

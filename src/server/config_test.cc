@@ -67,7 +67,8 @@ TEST(ServerConfigTest, DefaultsOmittedKeys) {
 
 TEST(ServerConfigTest, CommentsAndCaseOfKeys) {
   const auto loaded = ParseServerConfig(
-      "// mine\n" + With(R"(/* local */ "port": 99, "flags": ["-v", "--blocks=9"], "MaxOpenFiles": 5)"), "conf");
+      "// mine\n" + With(R"(/* local */ "port": 99, "flags": ["-v", "--blocks=9"], "MaxOpenFiles": 5)"),
+      "conf");
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->config.port, 99);
   EXPECT_THAT(loaded->config.flags, ElementsAre("-v", "--blocks=9"));
@@ -80,26 +81,35 @@ TEST(ServerConfigTest, UnknownKeysWarnWithTheirPath) {
           "Interface": "e", "Speed": {}, "Rpc": {"ServerPort": 1}, "TestimonySocket": ""})",
       "conf");
   ASSERT_TRUE(loaded) << loaded.error().message;
-  EXPECT_THAT(loaded->warnings, ElementsAre("Threads[0].Colour: unknown key, ignored", "Rpc: not supported, ignored",
-                                            "Speed: unknown key, ignored"));
+  EXPECT_THAT(loaded->warnings, ElementsAre("Threads[0].Colour: unknown key, ignored",
+                                            "Rpc: not supported, ignored", "Speed: unknown key, ignored"));
 }
 
 TEST(ServerConfigTest, EachWrongKeyIsNamedWithWhatWasExpected) {
-  EXPECT_THAT(ErrorOf(With(R"("Port": "1234")")), HasSubstr("Port: a string, expected a whole number 0..65535"));
-  EXPECT_THAT(ErrorOf(With(R"("Port": 65536)")), HasSubstr("Port: the number 65536, expected a whole number 0..65535"));
+  EXPECT_THAT(ErrorOf(With(R"("Port": "1234")")),
+              HasSubstr("Port: a string, expected a whole number 0..65535"));
+  EXPECT_THAT(ErrorOf(With(R"("Port": 65536)")),
+              HasSubstr("Port: the number 65536, expected a whole number 0..65535"));
   EXPECT_THAT(ErrorOf(With(R"("Port": -1)")), HasSubstr("Port: the number -1"));
   EXPECT_THAT(ErrorOf(With(R"("Port": 12.5)")), HasSubstr("Port: the number 12.5"));
-  EXPECT_THAT(ErrorOf(With(R"("Port": 0)")), HasSubstr("Port: the number 0, expected a port 1..65535, or UnixSocket"));
+  EXPECT_THAT(ErrorOf(With(R"("Port": 0)")),
+              HasSubstr("Port: the number 0, expected a port 1..65535, or UnixSocket"));
   EXPECT_THAT(ErrorOf(With(R"("Host": 1)")), HasSubstr("Host: the number 1, expected a string"));
   EXPECT_THAT(ErrorOf(With(R"("Flags": "-v")")), HasSubstr("Flags: a string, expected a list of strings"));
   EXPECT_THAT(ErrorOf(With(R"("Flags": ["-v", 3])")), HasSubstr("Flags[1]: the number 3, expected a string"));
-  EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "run/s")")), HasSubstr("UnixSocket: \"run/s\", expected an absolute path"));
-  EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "/)" + std::string(200, 'x') + "\"")), HasSubstr("at most 107 bytes"));
+  EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "run/s")")),
+              HasSubstr("UnixSocket: \"run/s\", expected an absolute path"));
+  EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "/)" + std::string(200, 'x') + "\"")),
+              HasSubstr("at most 107 bytes"));
   EXPECT_THAT(ErrorOf(With(R"("QueryTimeoutSeconds": 0)")), HasSubstr("QueryTimeoutSeconds: the number 0"));
-  EXPECT_THAT(ErrorOf(With(R"("MaxConcurrentQueries": true)")), HasSubstr("MaxConcurrentQueries: true, expected"));
-  EXPECT_THAT(ErrorOf(With(R"("TestimonySocket": "/t")")), HasSubstr("TestimonySocket: capture from testimony"));
-  EXPECT_THAT(ErrorOf(R"({"Threads": {}, "StenotypePath": "/s", "Interface": "e"})"), HasSubstr("Threads: an object"));
-  EXPECT_THAT(ErrorOf(R"({"Threads": [], "StenotypePath": "/s", "Interface": "e"})"), HasSubstr("Threads: an array"));
+  EXPECT_THAT(ErrorOf(With(R"("MaxConcurrentQueries": true)")),
+              HasSubstr("MaxConcurrentQueries: true, expected"));
+  EXPECT_THAT(ErrorOf(With(R"("TestimonySocket": "/t")")),
+              HasSubstr("TestimonySocket: capture from testimony"));
+  EXPECT_THAT(ErrorOf(R"({"Threads": {}, "StenotypePath": "/s", "Interface": "e"})"),
+              HasSubstr("Threads: an object"));
+  EXPECT_THAT(ErrorOf(R"({"Threads": [], "StenotypePath": "/s", "Interface": "e"})"),
+              HasSubstr("Threads: an array"));
 }
 
 TEST(ServerConfigTest, AllErrorsAtOnce) {

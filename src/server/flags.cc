@@ -38,8 +38,8 @@ std::optional<bool> ParseBool(std::string_view text) {
 Status ApplyBool(const Argument& argument, bool& out) {
   const auto value = ParseBool(argument.value.value_or("true"));
   if (!value) {
-    return Fail(Error::Invalid(
-        fmt::format("-{}={}: expected true or false", argument.name, *argument.value)));
+    return Fail(
+        Error::Invalid(fmt::format("-{}={}: expected true or false", argument.name, *argument.value)));
   }
   out = *value;
   return {};

@@ -1,4 +1,5 @@
-// The command line of stenographer. Go's style (-config X, -config=X, -syslog=false, -v 1) and GNU's (--config=X) both work.
+// The command line of stenographer. Go's style (-config X, -config=X, -syslog=false, -v 1) and GNU's
+// (--config=X) both work.
 //
 // Pure functions; no global state.
 #pragma once

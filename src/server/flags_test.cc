@@ -17,8 +17,9 @@ TEST(ServerFlagsTest, DefaultsAreTheIncumbents) {
 
 TEST(ServerFlagsTest, AllSpellingsMeanTheSame) {
   for (const Arguments& arguments :
-       {Arguments{"-config", "/x", "-syslog=false", "-v", "1"}, Arguments{"--config=/x", "--syslog=false", "--v=1"},
-        Arguments{"-config=/x", "-syslog=0", "-v=1"}, Arguments{"-v", "1", "--syslog=false", "--config", "/x"}}) {
+       {Arguments{"-config", "/x", "-syslog=false", "-v", "1"},
+        Arguments{"--config=/x", "--syslog=false", "--v=1"}, Arguments{"-config=/x", "-syslog=0", "-v=1"},
+        Arguments{"-v", "1", "--syslog=false", "--config", "/x"}}) {
     const auto flags = ParseServerFlags(arguments);
     ASSERT_TRUE(flags) << flags.error().message;
     EXPECT_EQ(flags->config_path, "/x");

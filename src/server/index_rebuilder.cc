@@ -31,7 +31,7 @@ void LowerThreadPriority() {
 std::string DirectoryState(const StoreDirectory& directory) {
   std::string state;
   for (const std::string& path : {directory.packets_directory, directory.index_directory}) {
-    struct stat info {};
+    struct stat info{};
     if (::stat(path.c_str(), &info) != 0) return {};
     state += fmt::format("{}.{} ", info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
   }
@@ -40,19 +40,21 @@ std::string DirectoryState(const StoreDirectory& directory) {
 
 }  // namespace
 
-Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t settled_ns) {
+Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t settled_ns,
+                                     const std::set<std::string>& orphans) {
   STENO_TRY(const std::vector<std::string> packets, ListDirectory(directory.packets_directory));
   STENO_TRY(const std::vector<std::string> indexes, ListDirectory(directory.index_directory));
   const std::unordered_set<std::string> indexed(indexes.begin(), indexes.end());
   UnindexedFiles found;
   for (const std::string& name : packets) {
     if (!IsPacketFileName(name) || indexed.contains(name)) continue;
-    struct stat info {};
+    const std::string path = directory.packets_directory + "/" + name;
+    struct stat info{};
     // Gone meanwhile, or empty: nothing to index.
-    if (::stat((directory.packets_directory + "/" + name).c_str(), &info) != 0 || info.st_size == 0) continue;
+    if (::stat(path.c_str(), &info) != 0 || info.st_size == 0) continue;
     // The publishing rename sets ctime.
     const int64_t changed_ns = int64_t{info.st_ctim.tv_sec} * kNsPerSecond + info.st_ctim.tv_nsec;
-    if (changed_ns > settled_ns) {
+    if (changed_ns > settled_ns && !orphans.contains(path)) {
       found.too_young = true;
     } else {
       found.names.push_back(name);
@@ -62,7 +64,8 @@ Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t se
   return found;
 }
 
-IndexRebuilder::IndexRebuilder(std::vector<StoreDirectory> directories, ServerStats& stats, const Options& options)
+IndexRebuilder::IndexRebuilder(std::vector<StoreDirectory> directories, ServerStats& stats,
+                               const Options& options)
     : directories_(std::move(directories)),
       stats_(stats),
       options_(options),
@@ -72,14 +75,27 @@ IndexRebuilder::IndexRebuilder(std::vector<StoreDirectory> directories, ServerSt
         return options_.pause;
       }) {}
 
+void IndexRebuilder::AddOrphans(const std::vector<std::string>& paths) {
+  {
+    const std::lock_guard lock(mutex_);
+    orphans_.insert(paths.begin(), paths.end());
+  }
+  ticker_.Wake();
+}
+
 void IndexRebuilder::Pass(const std::stop_token& stop) {
   if (!std::exchange(lowered_, true)) LowerThreadPriority();
   std::erase_if(retry_after_ns_, [](const auto& entry) { return MonotonicNs() >= entry.second; });
+  std::set<std::string> orphans;
+  {
+    const std::lock_guard lock(mutex_);
+    orphans = orphans_;
+  }
   for (size_t i = 0; i < directories_.size(); ++i) {
     const StoreDirectory& directory = directories_[i];
     const std::string state = DirectoryState(directory);
     if (state.empty() || state == seen_[i]) continue;
-    const auto found = FindUnindexed(directory, WallNs() - options_.settle_ns);
+    const auto found = FindUnindexed(directory, WallNs() - options_.settle_ns, orphans);
     if (!found) continue;
     bool waiting = found->too_young;
     for (const std::string& name : found->names) {
@@ -95,6 +111,10 @@ void IndexRebuilder::Rebuild(const StoreDirectory& directory, const std::string&
   const std::string path = directory.packets_directory + "/" + name;
   const int64_t start_ns = MonotonicNs();
   const Status status = RebuildIndex(path, directory.index_directory, name);
+  {
+    const std::lock_guard lock(mutex_);
+    orphans_.erase(path);
+  }
   if (status) {
     stats_.rebuilt_indexes.fetch_add(1);
     STENO_INFO("rebuilt the index of {} in {} ms", path, (MonotonicNs() - start_ns) / kNsPerMs);

@@ -1,10 +1,12 @@
-// IndexRebuilder: gives published packet files without an index (left by a crash or a full disk) theirs, one file at a
-// time, at the lowest priority of processor and disk. Until then queries read such files whole.
+// IndexRebuilder: gives published packet files without an index (left by a crash or a full disk) theirs, one
+// file at a time, at the lowest priority of processor and disk. Until then queries read such files whole.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,9 +21,10 @@ struct UnindexedFiles {
   bool too_young = false;          // there are some that changed later than `settled_ns`
 };
 
-// Packet files of the directory that have no index and have not changed after `settled_ns` (wall clock): younger ones may be
-// just between their publication and their index's.
-Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t settled_ns);
+// Packet files of the directory that have no index and have not changed after `settled_ns` (wall clock):
+// younger ones may be just between their publication and their index's, unless their path is in `orphans`.
+Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t settled_ns,
+                                     const std::set<std::string>& orphans);
 
 class IndexRebuilder {
  public:
@@ -33,7 +36,9 @@ class IndexRebuilder {
 
   IndexRebuilder(std::vector<StoreDirectory> directories, ServerStats& stats, const Options& options);
 
-  void Wake() { ticker_.Wake(); }
+  // These packet files (paths) were recovered: whoever wrote them is gone, no index is on its way.
+  // Thread-safe.
+  void AddOrphans(const std::vector<std::string>& paths);
 
  private:
   void Pass(const std::stop_token& stop);
@@ -42,7 +47,9 @@ class IndexRebuilder {
   const std::vector<StoreDirectory> directories_;
   ServerStats& stats_;
   const Options options_;
-  std::vector<std::string> seen_;                  // per directory: its state when nothing was left to do
+  std::vector<std::string> seen_;  // per directory: its state when nothing was left to do
+  std::mutex mutex_;
+  std::set<std::string> orphans_;                  // guarded by mutex_
   std::map<std::string, int64_t> retry_after_ns_;  // packet file path -> CLOCK_MONOTONIC
   bool lowered_ = false;
   Ticker ticker_;  // last: its thread uses all of the above

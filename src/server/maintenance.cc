@@ -22,10 +22,11 @@ constexpr int64_t kLogPeriodNs = 30 * kNsPerSecond;
 std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads) {
   std::vector<RetentionDirectory> distinct;
   for (const ThreadConfig& thread : threads) {
-    const auto same = std::find_if(distinct.begin(), distinct.end(), [&](const RetentionDirectory& directory) {
-      return directory.packets_directory == thread.packets_directory &&
-             directory.index_directory == thread.index_directory;
-    });
+    const auto same =
+        std::find_if(distinct.begin(), distinct.end(), [&](const RetentionDirectory& directory) {
+          return directory.packets_directory == thread.packets_directory &&
+                 directory.index_directory == thread.index_directory;
+        });
     if (same == distinct.end()) {
       distinct.push_back({thread.packets_directory, thread.index_directory, thread.disk_free_percentage,
                           thread.max_directory_files});
@@ -38,7 +39,7 @@ std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConf
 }
 
 Maintenance::Maintenance(std::vector<RetentionDirectory> directories, Store& store, ServerStats& stats,
-                         std::function<void()> on_recovered)
+                         std::function<void(const std::vector<std::string>&)> on_recovered)
     : directories_(std::move(directories)),
       store_(store),
       stats_(stats),
@@ -77,8 +78,9 @@ void Maintenance::EnforceRetention() {
 }
 
 std::chrono::milliseconds Maintenance::NextRecoveryPause() {
-  recovery_pause_ = recovery_requested_.exchange(false) ? kFirstRecoveryPause
-                                                        : std::min(2 * recovery_pause_, kLongestRecoveryPause);
+  recovery_pause_ = recovery_requested_.exchange(false)
+                        ? kFirstRecoveryPause
+                        : std::min(2 * recovery_pause_, kLongestRecoveryPause);
   return recovery_pause_;
 }
 
@@ -88,7 +90,7 @@ void Maintenance::WarnOnce(const std::string& problem) {
 }
 
 void Maintenance::Recover(const std::stop_token& stop) {
-  size_t published = 0;
+  std::vector<std::string> published;
   for (const RetentionDirectory& directory : directories_) {
     if (stop.stop_requested()) return;
     const auto report = RecoverDirectory(directory.packets_directory, directory.index_directory);
@@ -97,10 +99,12 @@ void Maintenance::Recover(const std::stop_token& stop) {
       continue;
     }
     for (const std::string& problem : report->problems) WarnOnce(problem);
-    published += report->published.size();
+    for (const RecoveredFile& file : report->published) {
+      published.push_back(directory.packets_directory + "/" + file.name);
+    }
   }
-  stats_.recovered_files.fetch_add(published);
-  if (published != 0) on_recovered_();
+  stats_.recovered_files.fetch_add(published.size());
+  if (!published.empty()) on_recovered_(published);
 }
 
 }  // namespace steno

@@ -1,8 +1,10 @@
-// Maintenance: keeps the disks within their limits and makes what a crash left behind available, on threads of its own.
+// Maintenance: keeps the disks within their limits and makes what a crash left behind available, on threads
+// of its own.
 //
-// Retention every 250 ms. Recovery at the start and when stenotype has ended, and then again at growing intervals: the kernel
-// may hold the files of a killed process (and their locks) for a while, until its last writes are through. The store is
-// looked at once a second, so that queries find its list of files fresh. Thread-safe.
+// Retention every 250 ms. Recovery at the start and when stenotype has ended, and then again at growing
+// intervals: the kernel may hold the files of a killed process (and their locks) for a while, until its last
+// writes are through. The store is looked at once a second, so that queries find its list of files fresh.
+// Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -22,14 +24,15 @@
 
 namespace steno {
 
-// The distinct directory pairs of the configuration: threads may share them. Where they disagree the stricter limit holds.
+// The distinct directory pairs of the configuration: threads may share them. Where they disagree the stricter
+// limit holds.
 std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads);
 
 class Maintenance {
  public:
-  // `on_recovered` is called after each recovery that published files without an index.
+  // `on_recovered` is called after each recovery that published files, with their paths: they have no index.
   Maintenance(std::vector<RetentionDirectory> directories, Store& store, ServerStats& stats,
-              std::function<void()> on_recovered);
+              std::function<void(const std::vector<std::string>&)> on_recovered);
 
   // stenotype has ended: look for what it left behind.
   void RequestRecovery() {
@@ -46,15 +49,15 @@ class Maintenance {
   const std::vector<RetentionDirectory> directories_;
   Store& store_;
   ServerStats& stats_;
-  const std::function<void()> on_recovered_;
+  const std::function<void(const std::vector<std::string>&)> on_recovered_;
   Retention retention_;
   MessageLimiter unsatisfied_log_;
   MessageLimiter problem_log_;
   unsigned passes_ = 0;
   std::atomic<bool> recovery_requested_{true};
   std::chrono::milliseconds recovery_pause_{0};  // of the recovery thread, as the next
-  std::set<std::string> reported_;  // problems that are in the log by now
-  Ticker enforcement_;  // last: their threads use all of the above
+  std::set<std::string> reported_;               // problems that are in the log by now
+  Ticker enforcement_;                           // last: their threads use all of the above
   Ticker recovery_;
 };
 

@@ -21,7 +21,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::kTestEpochNs;
 using testing::TestStore;
 
@@ -31,7 +30,8 @@ bool WaitUntil(const std::function<bool()>& condition) {
 }
 
 TEST(DistinctDirectoriesTest, ThreadsMayShareADirectory) {
-  const auto distinct = DistinctDirectories({{"/p", "/i", 100, 10}, {"/q", "/j", 100, 10}, {"/p", "/i", 50, 20}});
+  const auto distinct =
+      DistinctDirectories({{"/p", "/i", 100, 10}, {"/q", "/j", 100, 10}, {"/p", "/i", 50, 20}});
   ASSERT_EQ(distinct.size(), 2u);
   EXPECT_EQ(distinct[0].max_files, 50u);
   EXPECT_EQ(distinct[0].disk_free_percent, 20);
@@ -50,8 +50,12 @@ TEST(MaintenanceTest, RecoversAndKeepsTheLimits) {
   ServerStats stats;
   std::atomic<int> recoveries{0};
   {
-    Maintenance maintenance({{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}}, store,
-                            stats, [&] { ++recoveries; });
+    Maintenance maintenance(
+        {{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}}, store, stats,
+        [&](const std::vector<std::string>& paths) {
+          EXPECT_THAT(paths, ElementsAre(final_path));
+          ++recoveries;
+        });
     EXPECT_TRUE(WaitUntil([&] { return recoveries.load() == 1; }));
     EXPECT_TRUE(std::filesystem::exists(final_path));
     EXPECT_EQ(stats.recovered_files.load(), 1u);
@@ -74,8 +78,8 @@ TEST(MaintenanceTest, ComesBackForFilesThatAreStillHeld) {
 
   Store store({data.directory()});
   ServerStats stats;
-  Maintenance maintenance({{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}}, store, stats,
-                          [] {});
+  Maintenance maintenance({{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}},
+                          store, stats, [](const auto&) {});
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_FALSE(std::filesystem::exists(final_path));
   held.reset();
@@ -89,13 +93,14 @@ TEST(IndexRebuilderTest, FindsPublishedFilesWithoutAnIndex) {
   const std::string third = data.AddFile(kTestEpochNs + 2 * kNsPerSecond, 10, 80, false);
   std::ofstream(data.directory().packets_directory + "/.123") << "hidden";
   std::ofstream(data.directory().packets_directory + "/notes.txt") << "foreign";
-  const auto all = FindUnindexed(data.directory(), WallNs());
+  const auto all = FindUnindexed(data.directory(), WallNs(), {});
   ASSERT_TRUE(all);
   EXPECT_THAT(all->names, ElementsAre(second, third));
   EXPECT_FALSE(all->too_young);
-  const auto settled = FindUnindexed(data.directory(), WallNs() - 60 * kNsPerSecond);
+  const auto settled = FindUnindexed(data.directory(), WallNs() - 60 * kNsPerSecond,
+                                     {data.directory().packets_directory + "/" + third});
   ASSERT_TRUE(settled);
-  EXPECT_THAT(settled->names, IsEmpty());
+  EXPECT_THAT(settled->names, ElementsAre(third)) << "recovered: nobody else makes its index";
   EXPECT_TRUE(settled->too_young);
 }
 
@@ -104,13 +109,15 @@ TEST(IndexRebuilderTest, RebuildsAndDoesNotRepeatFailures) {
   const std::string good = data.AddFile(kTestEpochNs, 10, 80, false);
   std::ofstream(data.directory().packets_directory + "/1767225601000000") << std::string(8192, 'x');
   ServerStats stats;
-  IndexRebuilder rebuilder({data.directory()}, stats, {.pause = std::chrono::milliseconds(20), .settle_ns = 0});
+  IndexRebuilder rebuilder({data.directory()}, stats,
+                           {.pause = std::chrono::milliseconds(20), .settle_ns = 0});
   EXPECT_TRUE(WaitUntil([&] { return stats.rebuilt_indexes.load() + stats.rebuild_failures.load() >= 2; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   EXPECT_TRUE(std::filesystem::exists(data.directory().index_directory + "/" + good));
   EXPECT_LE(stats.rebuilt_indexes.load() + stats.rebuild_failures.load(), 2u);
   const std::string later = data.AddFile(kTestEpochNs + 60 * kNsPerSecond, 10, 80, false);
-  EXPECT_TRUE(WaitUntil([&] { return std::filesystem::exists(data.directory().index_directory + "/" + later); }));
+  EXPECT_TRUE(
+      WaitUntil([&] { return std::filesystem::exists(data.directory().index_directory + "/" + later); }));
 }
 
 TEST(StatsPageTest, EveryLineIsANameAndAnInteger) {

@@ -26,8 +26,8 @@ unsigned TakeBase(std::string_view& digits, bool& prefixed) {
 }
 
 Error Wrong(std::string_view text) {
-  return Error::Invalid(
-      fmt::format("\"{}\": expected a whole number 0..{}, decimal, 0x, 0o or 0b", text.substr(0, 64), kMaxLimit));
+  return Error::Invalid(fmt::format("\"{}\": expected a whole number 0..{}, decimal, 0x, 0o or 0b",
+                                    text.substr(0, 64), kMaxLimit));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // How much of a result a client wants: the headers Steno-Limit-Packets and Steno-Limit-Bytes.
 //
-// Plain values, pure functions. The arithmetic is the incumbent's: the file header counts as 16 bytes, a packet as its
-// captured bytes and 16; the packet that reaches a limit is still included.
+// Plain values, pure functions. The arithmetic is the incumbent's: the file header counts as 16 bytes, a
+// packet as its captured bytes and 16; the packet that reaches a limit is still included.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ struct QueryLimits {
   uint64_t bytes = 0;    // 0: no limit
 };
 
-// A limit as Go's strconv.ParseInt with base 0 reads it (0x, 0o, 0b, leading 0 for octal, underscores between digits), but
-// not negative. kInvalid says what was expected.
+// A limit as Go's strconv.ParseInt with base 0 reads it (0x, 0o, 0b, leading 0 for octal, underscores between
+// digits), but not negative. kInvalid says what was expected.
 Result<uint64_t> ParseLimit(std::string_view text);
 
 // Counts down what may still be sent.

@@ -31,8 +31,27 @@ TEST(ParseLimitTest, ReadsWhatGoReads) {
 }
 
 TEST(ParseLimitTest, RefusesTheRest) {
-  for (const char* text : {"", "-1", "-0", "+", "abc", "1k", "1.5", " 1", "1 ", "0x", "0b2", "08", "0o8", "_1", "1_", "1__0",
-                           "0x_", "9223372036854775808", "99999999999999999999999", "0xg", "++1"}) {
+  for (const char* text : {"",
+                           "-1",
+                           "-0",
+                           "+",
+                           "abc",
+                           "1k",
+                           "1.5",
+                           " 1",
+                           "1 ",
+                           "0x",
+                           "0b2",
+                           "08",
+                           "0o8",
+                           "_1",
+                           "1_",
+                           "1__0",
+                           "0x_",
+                           "9223372036854775808",
+                           "99999999999999999999999",
+                           "0xg",
+                           "++1"}) {
     EXPECT_EQ(Parsed(text), std::nullopt) << text;
   }
 }

@@ -174,7 +174,8 @@ void QueryService::RunWorker(const std::stop_token& stop) {
 
 void QueryService::Run(RunningQuery& query) {
   if (query.stop_.stop_requested()) {
-    STENO_INFO("query by {}: \"{}\": cancelled before it could start", query.job_.who, Printable(query.job_.text));
+    STENO_INFO("query by {}: \"{}\": cancelled before it could start", query.job_.who,
+               Printable(query.job_.text));
     return query.Finish({0, 0, 0, false, "cancelled"});
   }
   const int64_t start_ns = MonotonicNs();
@@ -196,7 +197,8 @@ void QueryService::Run(RunningQuery& query) {
       std::vector<std::string> problems;
       const StoreSnapshot snapshot = store_.Snapshot(&problems);
       const auto emit = [&](const PacketView& packet) { return query.Append(packet, counter, deadline_ns); };
-      status = ExecuteQuery(*query.job_.expression, snapshot, {query.stop_.get_token(), deadline_ns}, emit, stats);
+      status =
+          ExecuteQuery(*query.job_.expression, snapshot, {query.stop_.get_token(), deadline_ns}, emit, stats);
       stats.problems.insert(stats.problems.begin(), problems.begin(), problems.end());
     } catch (const std::exception& e) {
       status = Fail(Error::Exhausted(fmt::format("the query failed: {}", e.what())));
@@ -227,9 +229,10 @@ void QueryService::Record(const RunningQuery& query, const QueryStats& stats, co
   stats_.files_gone.fetch_add(stats.files_gone);
   stats_.query_problems.fetch_add(summary.problems);
   STENO_INFO("query by {}: \"{}\": {} packets, {} bytes, {} ms, {} of {} files opened, {}", query.job_.who,
-             Printable(query.job_.text), summary.packets, summary.bytes, elapsed_ns / kNsPerMs, stats.files_opened,
-             stats.files_considered, summary.complete ? "complete" : summary.reason);
-  for (const std::string& problem : stats.problems) STENO_WARN("query by {}: {}", query.job_.who, Printable(problem));
+             Printable(query.job_.text), summary.packets, summary.bytes, elapsed_ns / kNsPerMs,
+             stats.files_opened, stats.files_considered, summary.complete ? "complete" : summary.reason);
+  for (const std::string& problem : stats.problems)
+    STENO_WARN("query by {}: {}", query.job_.who, Printable(problem));
 }
 
 }  // namespace steno

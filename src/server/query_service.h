@@ -1,7 +1,9 @@
-// QueryService: runs queries on a bounded pool of threads and hands their results over as pcap bytes, in pieces.
+// QueryService: runs queries on a bounded pool of threads and hands their results over as pcap bytes, in
+// pieces.
 //
-// Independent of the transport. Thread-safe. A query that has been started holds at most kMaxBufferedBytes of result: when
-// its consumer is slow, it waits. It ends early when it is cancelled, at its deadline, or at a limit.
+// Independent of the transport. Thread-safe. A query that has been started holds at most kMaxBufferedBytes of
+// result: when its consumer is slow, it waits. It ends early when it is cancelled, at its deadline, or at a
+// limit.
 #pragma once
 
 #include <atomic>
@@ -102,8 +104,8 @@ class QueryService {
   QueryService(const QueryService&) = delete;
   QueryService& operator=(const QueryService&) = delete;
 
-  // Queues the query; threads take queries up in this order. `on_ready` is called on a thread of the service when the
-  // first bytes, a full chunk, or the end are there to be taken; it must neither block nor throw.
+  // Queues the query; threads take queries up in this order. `on_ready` is called on a thread of the service
+  // when the first bytes, a full chunk, or the end are there to be taken; it must neither block nor throw.
   std::shared_ptr<RunningQuery> Start(QueryJob job, std::function<void()> on_ready);
 
   // Cancels all queries, queued ones included, and those that are started later; does not wait.
@@ -117,7 +119,8 @@ class QueryService {
  private:
   void RunWorker(const std::stop_token& stop);
   void Run(RunningQuery& query);
-  void Record(const RunningQuery& query, const QueryStats& stats, const QuerySummary& summary, int64_t elapsed_ns);
+  void Record(const RunningQuery& query, const QueryStats& stats, const QuerySummary& summary,
+              int64_t elapsed_ns);
 
   Store& store_;
   const QueryServiceOptions options_;

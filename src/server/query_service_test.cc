@@ -14,8 +14,8 @@ namespace steno {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 using testing::kTestEpochNs;
+using ::testing::StartsWith;
 using testing::TestStore;
 
 struct Answer {

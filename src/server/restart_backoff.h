@@ -1,5 +1,5 @@
-// RestartBackoff: how long to wait before stenotype is started again. A run of a minute or more starts it anew: the next
-// restart is immediate. Then 0.25 s, doubling up to 30 s; never gives up. Plain value.
+// RestartBackoff: how long to wait before stenotype is started again. A run of a minute or more starts it
+// anew: the next restart is immediate. Then 0.25 s, doubling up to 30 s; never gives up. Plain value.
 #pragma once
 
 #include <algorithm>

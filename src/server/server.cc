@@ -27,7 +27,8 @@ std::vector<StoreDirectory> DirectoriesOf(const ServerConfig& config) {
 
 std::vector<StoreDirectory> WithoutLimits(const std::vector<RetentionDirectory>& directories) {
   std::vector<StoreDirectory> plain;
-  for (const auto& directory : directories) plain.push_back({directory.packets_directory, directory.index_directory});
+  for (const auto& directory : directories)
+    plain.push_back({directory.packets_directory, directory.index_directory});
   return plain;
 }
 
@@ -57,7 +58,8 @@ struct Server::Impl {
   explicit Impl(const ServerConfig& server_config)
       : config(server_config),
         store(DirectoriesOf(config)),
-        queries(store, {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond}, stats) {}
+        queries(store, {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond},
+                stats) {}
 
   Status Start();
   ServerPages MakePages();
@@ -89,8 +91,9 @@ Status Server::Impl::Start() {
   options.on_exit = [this] { maintenance->RequestRecovery(); };
   STENO_TRY(auto prepared, Supervisor::Prepare(std::move(options)));
   rebuilder = std::make_unique<IndexRebuilder>(WithoutLimits(directories), stats, IndexRebuilder::Options{});
-  maintenance =
-      std::make_unique<Maintenance>(directories, store, stats, [this] { rebuilder->Wake(); });
+  maintenance = std::make_unique<Maintenance>(
+      directories, store, stats,
+      [this](const std::vector<std::string>& paths) { rebuilder->AddOrphans(paths); });
   supervisor = std::move(prepared);
   STENO_TRY(http, HttpServer::Start(HttpOptions(config), queries, MakePages()));
   supervisor->Start();

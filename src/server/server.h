@@ -1,5 +1,5 @@
-// Server: everything that stenographer is, put together from a configuration: store, stenotype's supervisor, maintenance,
-// queries and HTTP. Runs from Start() until it is destroyed.
+// Server: everything that stenographer is, put together from a configuration: store, stenotype's supervisor,
+// maintenance, queries and HTTP. Runs from Start() until it is destroyed.
 #pragma once
 
 #include <memory>
@@ -11,15 +11,15 @@ namespace steno {
 
 class Server {
  public:
-  // Errors (a program that cannot be executed, certificates or directories that cannot be used, an address in use) name
-  // the configuration key.
+  // Errors (a program that cannot be executed, certificates or directories that cannot be used, an address in
+  // use) name the configuration key.
   static Result<std::unique_ptr<Server>> Start(const ServerConfig& config);
   ~Server();  // as Stop(), and waits for the upkeep of files that is in progress
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Stops listening, ends queries and stenotype. After that the process may exit at any moment: what still goes on
-  // (deleting files, rebuilding an index) is safe to be cut off.
+  // Stops listening, ends queries and stenotype. After that the process may exit at any moment: what still
+  // goes on (deleting files, rebuilding an index) is safe to be cut off.
   void Stop();
 
  private:

@@ -1,4 +1,5 @@
-// ServerStats: the server's own counters. Totals since its start, unless said otherwise. Any thread may write and read.
+// ServerStats: the server's own counters. Totals since its start, unless said otherwise. Any thread may write
+// and read.
 #pragma once
 
 #include <atomic>

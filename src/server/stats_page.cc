@@ -73,7 +73,8 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
       {"last_packet_ns", &counters.last_packet_ns},
   }};
   for (const auto& [name, counter] : list) {
-    values[fmt::format("stenotype_thread{}_{}", thread, name)] = Clamp(counter->load(std::memory_order_relaxed));
+    values[fmt::format("stenotype_thread{}_{}", thread, name)] =
+        Clamp(counter->load(std::memory_order_relaxed));
   }
 }
 

@@ -1,4 +1,5 @@
-// The page /debug/stats: one "name<TAB>integer" per line, sorted by name. Names are the incumbent's where it has the value.
+// The page /debug/stats: one "name<TAB>integer" per line, sorted by name. Names are the incumbent's where it
+// has the value.
 #pragma once
 
 #include <string>

@@ -20,7 +20,8 @@ namespace steno {
 namespace {
 
 constexpr int kWatchPauseMs = 50;
-constexpr int64_t kAliveNs = 10 * kNsPerSecond;  // /readyz: a heartbeat older than this is a thread that hangs
+constexpr int64_t kAliveNs =
+    10 * kNsPerSecond;  // /readyz: a heartbeat older than this is a thread that hangs
 
 Result<ArenaList> MakeArenas(size_t count) {
   ArenaList arenas;
@@ -75,18 +76,20 @@ std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_
   }
   std::vector<std::string> reasons;
   for (size_t i = 0; i < state.arenas.size(); ++i) {
-    const auto beat = static_cast<int64_t>(state.arenas[i]->counters().heartbeat_ns.load(std::memory_order_relaxed));
+    const auto beat =
+        static_cast<int64_t>(state.arenas[i]->counters().heartbeat_ns.load(std::memory_order_relaxed));
     if (beat == 0) {
       reasons.push_back(fmt::format("capture thread {} has not started yet", i));
     } else if (now_ns - beat > kAliveNs) {
-      reasons.push_back(fmt::format("capture thread {} has not moved for {} s", i, (now_ns - beat) / kNsPerSecond));
+      reasons.push_back(
+          fmt::format("capture thread {} has not moved for {} s", i, (now_ns - beat) / kNsPerSecond));
     }
   }
   return reasons;
 }
 
 Result<std::unique_ptr<Supervisor>> Supervisor::Prepare(SupervisorOptions options) {
-  struct stat info {};
+  struct stat info{};
   const std::string& path = options.stenotype_path;
   if (::stat(path.c_str(), &info) != 0) return Fail(Error::System("StenotypePath: " + path));
   if (!S_ISREG(info.st_mode) || ::access(path.c_str(), X_OK) != 0) {

@@ -1,7 +1,7 @@
 // Supervisor: starts stenotype, watches it, starts it again when it ends, for ever. Thread-safe.
 //
-// Each start gets fresh arenas. A stenotype whose capture threads have not moved for five minutes is killed, so that
-// it can be started again.
+// Each start gets fresh arenas. A stenotype whose capture threads have not moved for five minutes is killed,
+// so that it can be started again.
 #pragma once
 
 #include <sys/types.h>
@@ -17,9 +17,9 @@
 
 #include "base/result.h"
 #include "index/arena.h"
+#include "query/store.h"
 #include "server/capture_directories.h"
 #include "server/child_process.h"
-#include "query/store.h"
 
 namespace steno {
 
@@ -29,11 +29,11 @@ struct SupervisorOptions {
   std::string stenotype_path;
   std::string interface;
   std::vector<std::string> flags;
-  std::vector<StoreDirectory> directories;      // one per capture thread
-  int64_t stall_ns = 300'000'000'000;           // no sign of life for so long: kill
-  int64_t stop_grace_ns = 10'000'000'000;       // between SIGTERM and SIGKILL
-  std::function<void(ArenaList)> on_arenas;     // before each start, on the supervisor's thread
-  std::function<void()> on_exit;                // after each end; quick
+  std::vector<StoreDirectory> directories;   // one per capture thread
+  int64_t stall_ns = 300'000'000'000;        // no sign of life for so long: kill
+  int64_t stop_grace_ns = 10'000'000'000;    // between SIGTERM and SIGKILL
+  std::function<void(ArenaList)> on_arenas;  // before each start, on the supervisor's thread
+  std::function<void()> on_exit;             // after each end; quick
 };
 
 struct CaptureState {
@@ -44,13 +44,14 @@ struct CaptureState {
   ArenaList arenas;
 };
 
-// What keeps the capture from being ready, one sentence each; empty: packets of all threads are being recorded.
+// What keeps the capture from being ready, one sentence each; empty: packets of all threads are being
+// recorded.
 std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_ns);
 
 class Supervisor {
  public:
-  // Checks and makes what stenotype needs. kInvalid if stenotype_path is not an executable file; kIo if the directories
-  // cannot be made.
+  // Checks and makes what stenotype needs. kInvalid if stenotype_path is not an executable file; kIo if the
+  // directories cannot be made.
   static Result<std::unique_ptr<Supervisor>> Prepare(SupervisorOptions options);
   ~Supervisor();  // as Stop()
   Supervisor(const Supervisor&) = delete;

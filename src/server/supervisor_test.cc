@@ -1,4 +1,5 @@
-// A shell script stands in for stenotype: what is tested is how it is started, watched, restarted and stopped.
+// A shell script stands in for stenotype: what is tested is how it is started, watched, restarted and
+// stopped.
 #include "server/supervisor.h"
 
 #include <gmock/gmock.h>
@@ -82,7 +83,10 @@ TEST_F(SupervisorTest, PassesFlagsLinksArenasAndLifeLine) {
     echo "stdin $(readlink /proc/self/fd/0)" >> $LOG
     echo ready >> $LOG
     exec sleep 100)sh"));
-  ASSERT_TRUE(WaitUntil([&] { const auto log = Log(); return !log.empty() && log.back() == "ready"; }));
+  ASSERT_TRUE(WaitUntil([&] {
+    const auto log = Log();
+    return !log.empty() && log.back() == "ready";
+  }));
   const auto log = Log();
   EXPECT_THAT(log, AllOf(Contains("arg -v"), Contains("arg --blocks=9"), Contains("arg --threads=2"),
                          Contains("arg --iface=eth7")));
@@ -93,7 +97,9 @@ TEST_F(SupervisorTest, PassesFlagsLinksArenasAndLifeLine) {
                          Contains("link IDX1 " + temp_.path() + "/b/index")));
   EXPECT_THAT(log, Contains("stdin /dev/null"));
   EXPECT_EQ(std::count(log.begin(), log.end(), "fd pipe"), 1);
-  EXPECT_EQ(std::count_if(log.begin(), log.end(), [](const auto& line) { return line.starts_with("fd /memfd"); }), 2);
+  EXPECT_EQ(
+      std::count_if(log.begin(), log.end(), [](const auto& line) { return line.starts_with("fd /memfd"); }),
+      2);
   EXPECT_TRUE(std::filesystem::is_directory(temp_.path() + "/a/packets")) << "created";
 
   const CaptureState state = supervisor->state();
@@ -112,7 +118,8 @@ TEST_F(SupervisorTest, PassesFlagsLinksArenasAndLifeLine) {
 }
 
 TEST_F(SupervisorTest, RestartsAtOnceWithNewArenas) {
-  auto supervisor = Start(Options("echo \"$(date +%s%N)\" >> $LOG\n[ $(wc -l < $LOG) -ge 2 ] || exit 3\nexec sleep 100\n"));
+  auto supervisor =
+      Start(Options("echo \"$(date +%s%N)\" >> $LOG\n[ $(wc -l < $LOG) -ge 2 ] || exit 3\nexec sleep 100\n"));
   ASSERT_TRUE(WaitUntil([&] { return Log().size() == 2; }));
   const auto log = Log();
   EXPECT_LT(std::stoll(log[1]) - std::stoll(log[0]), 200 * kNsPerMs);
@@ -174,7 +181,8 @@ TEST_F(SupervisorTest, SaysWhyTheProgramCannotBeStarted) {
 
 TEST_F(SupervisorTest, AProgramOfNoFormatIsRetried) {
   auto options = Options("");
-  std::ofstream(options.stenotype_path, std::ios::trunc) << "\x7f" "ELF no";
+  std::ofstream(options.stenotype_path, std::ios::trunc) << "\x7f"
+                                                            "ELF no";
   auto supervisor = Start(std::move(options));
   ASSERT_TRUE(WaitUntil([&] { return exits_.load() >= 2; }));
   EXPECT_THAT(NotReadyReasons(supervisor->state(), MonotonicNs()), ElementsAre(HasSubstr("not running")));
@@ -190,7 +198,8 @@ TEST(NotReadyReasonsTest, FollowsTheHeartbeats) {
   EXPECT_THAT(NotReadyReasons(state, 0), ElementsAre("capture thread 0 has not started yet"));
   state.arenas[0]->counters().heartbeat_ns = 100 * kNsPerSecond;
   EXPECT_THAT(NotReadyReasons(state, 101 * kNsPerSecond), IsEmpty());
-  EXPECT_THAT(NotReadyReasons(state, 130 * kNsPerSecond), ElementsAre("capture thread 0 has not moved for 30 s"));
+  EXPECT_THAT(NotReadyReasons(state, 130 * kNsPerSecond),
+              ElementsAre("capture thread 0 has not moved for 30 s"));
 }
 
 TEST(RestartBackoffTest, FirstAtOnceThenDoublingUpToHalfAMinute) {

@@ -1,4 +1,5 @@
-// A small store on disk for the tests of this folder: packet files as stenotype writes them, with or without an index.
+// A small store on disk for the tests of this folder: packet files as stenotype writes them, with or without
+// an index.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,13 +28,19 @@ class TestStore {
   [[nodiscard]] const StoreDirectory& directory() const { return directory_; }
   [[nodiscard]] const std::string& path() const { return temp_.path(); }
 
-  // A file of `packets` TCP packets from 10.0.0.1 to 10.0.0.2 port `port`, 1 ms apart from `start_ns`; returns its name.
+  // A file of `packets` TCP packets from 10.0.0.1 to 10.0.0.2 port `port`, 1 ms apart from `start_ns`;
+  // returns its name.
   std::string AddFile(int64_t start_ns, unsigned packets, uint16_t port, bool with_index = true,
                       size_t payload_bytes = 10) {
     const auto file_id = static_cast<uint64_t>(start_ns / kNsPerUs);
     const std::string name = std::to_string(file_id);
     std::ofstream file(directory_.packets_directory + "/" + name, std::ios::binary);
-    const auto frame = PacketBuilder().Ethernet().Ipv4("10.0.0.1", "10.0.0.2").Tcp(40000, port).Payload(payload_bytes).Build();
+    const auto frame = PacketBuilder()
+                           .Ethernet()
+                           .Ipv4("10.0.0.1", "10.0.0.2")
+                           .Tcp(40000, port)
+                           .Payload(payload_bytes)
+                           .Build();
     BlockBuilder block;
     uint64_t offset = 0;
     uint64_t sequence = 0;
@@ -52,7 +59,8 @@ class TestStore {
     write();
     file.close();
     if (with_index) {
-      const Status status = RebuildIndex(directory_.packets_directory + "/" + name, directory_.index_directory, name);
+      const Status status =
+          RebuildIndex(directory_.packets_directory + "/" + name, directory_.index_directory, name);
       EXPECT_TRUE(status) << status.error().message;
     }
     return name;

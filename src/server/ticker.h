@@ -1,6 +1,7 @@
 // Ticker: a thread that does one piece of work again and again, after a pause or when woken.
 //
-// Wake() and Stop() may be called from any thread; Stop() (and the destructor) waits for the work in progress.
+// Wake() and Stop() may be called from any thread; Stop() (and the destructor) waits for the work in
+// progress.
 #pragma once
 
 #include <pthread.h>

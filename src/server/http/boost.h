@@ -1,5 +1,5 @@
-// Boost, as this folder uses it: to be included before any Boost header, in this folder alone. The libraries' own code is
-// compiled once, in boost.cc.
+// Boost, as this folder uses it: to be included before any Boost header, in this folder alone. The libraries'
+// own code is compiled once, in boost.cc.
 #pragma once
 
 #define BOOST_ASIO_SEPARATE_COMPILATION

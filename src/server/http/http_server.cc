@@ -113,7 +113,8 @@ class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>
     if (!error) co_return true;
     stats_.tls_failures.fetch_add(1);
     if (const auto held_back = log_.Allow(MonotonicNs())) {
-      STENO_INFO("TLS handshake with {} failed: {} ({} more not shown)", address_, error.message(), *held_back);
+      STENO_INFO("TLS handshake with {} failed: {} ({} more not shown)", address_, error.message(),
+                 *held_back);
     }
     co_return false;
   }
@@ -272,7 +273,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& o
   if (!options.unix_socket.empty()) STENO_CHECK_OK(impl->ListenForLocalUsers());
   Impl* self = impl.get();
   if (options.tls) asio::co_spawn(self->io, self->Accept(self->tls_acceptor), asio::detached);
-  if (!options.unix_socket.empty()) asio::co_spawn(self->io, self->Accept(self->unix_acceptor), asio::detached);
+  if (!options.unix_socket.empty())
+    asio::co_spawn(self->io, self->Accept(self->unix_acceptor), asio::detached);
   self->thread = std::thread([self] {
     ::pthread_setname_np(::pthread_self(), "http");
     self->io.run();

@@ -1,6 +1,8 @@
-// HttpServer: listens for TLS clients on a TCP port and for local users on a Unix socket, and runs a session for each.
+// HttpServer: listens for TLS clients on a TCP port and for local users on a Unix socket, and runs a session
+// for each.
 //
-// One I/O thread. A client that breaks the protocol, is too slow or leaves costs the server nothing but its session.
+// One I/O thread. A client that breaks the protocol, is too slow or leaves costs the server nothing but its
+// session.
 #pragma once
 
 #include <chrono>
@@ -34,8 +36,8 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  // Accepts nothing more, cancels all queries of the service, gives sessions two seconds to say so to their clients, and
-  // closes them.
+  // Accepts nothing more, cancels all queries of the service, gives sessions two seconds to say so to their
+  // clients, and closes them.
   void Stop();
 
   // The TCP port that was bound; 0 without TLS.

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <thread>
 
@@ -20,8 +20,8 @@ namespace {
 
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 using testing::kTestEpochNs;
+using ::testing::StartsWith;
 using testing::TestClient;
 using testing::TestResponse;
 using testing::TestStore;
@@ -73,7 +73,8 @@ TEST_F(HttpServerTest, EmptyResultsAndTrailers) {
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.body.size(), 24u);
   EXPECT_EQ(response.headers.at("content-type"), "application/octet-stream");
-  EXPECT_EQ(response.headers.at("trailer"), "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Complete, Steno-Reason");
+  EXPECT_EQ(response.headers.at("trailer"),
+            "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Complete, Steno-Reason");
   EXPECT_EQ(response.trailers.at("steno-complete"), "true");
   EXPECT_EQ(response.trailers.at("steno-packets"), "0");
   EXPECT_EQ(response.trailers.at("steno-bytes"), "24");
@@ -87,10 +88,13 @@ TEST_F(HttpServerTest, KeepsTheConnectionForFurtherRequests) {
   EXPECT_EQ(client.Query("port 80").trailers.at("steno-packets"), "10");
   EXPECT_EQ(client.Query("port 99999").status, 400);
   EXPECT_EQ(client.Get("/healthz").body, "ok\n");
-  EXPECT_EQ(client.Query("port 80", "Steno-Limit-Packets: 3\r\n").trailers.at("steno-reason"), "limit-packets");
+  EXPECT_EQ(client.Query("port 80", "Steno-Limit-Packets: 3\r\n").trailers.at("steno-reason"),
+            "limit-packets");
   EXPECT_EQ(stats_.connections_accepted.load(), 1u);
   // Two requests in one piece.
-  ASSERT_TRUE(client.Send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+  ASSERT_TRUE(
+      client.Send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\nConnection: "
+                  "close\r\n\r\n"));
   EXPECT_EQ(client.Read().status, 200);
   const TestResponse last = client.Read();
   EXPECT_EQ(last.status, 503);
@@ -101,7 +105,8 @@ TEST_F(HttpServerTest, KeepsTheConnectionForFurtherRequests) {
 TEST_F(HttpServerTest, Refusals) {
   Start(UnixOptions());
   TestClient client = Connect();
-  EXPECT_EQ(client.Query("port 65555").body, "could not parse query: column 6: port 65555: a port is 0..65535\n");
+  EXPECT_EQ(client.Query("port 65555").body,
+            "could not parse query: column 6: port 65555: a port is 0..65535\n");
   EXPECT_THAT(client.Query("port 80", "Steno-Limit-Bytes: -5\r\n").body, StartsWith("Invalid Limit Headers"));
   EXPECT_EQ(client.Get("/nothing").status, 404);
   EXPECT_EQ(client.Ask("DELETE /debug/stats HTTP/1.1\r\nHost: x\r\n\r\n").status, 405);
@@ -116,8 +121,11 @@ TEST_F(HttpServerTest, BodiesAndHeadersAreBounded) {
   EXPECT_EQ(large.status, 413);
   EXPECT_THAT(large.body, HasSubstr("at most 65536 bytes"));
   TestClient chunked = Connect();
-  EXPECT_EQ(chunked.Ask("POST /query HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n11170\r\n" +
-                        std::string(70'000, ' ') + "\r\n0\r\n\r\n").status, 413);
+  EXPECT_EQ(chunked
+                .Ask("POST /query HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n11170\r\n" +
+                     std::string(70'000, ' ') + "\r\n0\r\n\r\n")
+                .status,
+            413);
   TestClient headers = Connect();
   EXPECT_EQ(headers.Ask("GET /healthz HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n").status, 431);
   TestClient fits = Connect();
@@ -128,12 +136,19 @@ TEST_F(HttpServerTest, ChunkedBodiesAndExpectContinue) {
   data_.AddFile(kTestEpochNs, 10, 80);
   Start(UnixOptions());
   TestClient client = Connect();
-  EXPECT_EQ(client.Ask("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nport\r\n3\r\n 80\r\n0\r\n\r\n")
-                .trailers.at("steno-packets"), "10");
-  EXPECT_EQ(client.Ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n").status, 100);
+  EXPECT_EQ(client
+                .Ask("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nport\r\n3\r\n "
+                     "80\r\n0\r\n\r\n")
+                .trailers.at("steno-packets"),
+            "10");
+  EXPECT_EQ(
+      client.Ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n").status,
+      100);
   EXPECT_EQ(client.Ask("port 80").trailers.at("steno-packets"), "10");
   TestClient large = Connect();
-  EXPECT_EQ(large.Ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n").status, 413);
+  EXPECT_EQ(
+      large.Ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n").status,
+      413);
 }
 
 TEST_F(HttpServerTest, OldClientsGetABodyUntilTheEnd) {
@@ -221,7 +236,7 @@ TEST_F(HttpServerTest, StoppingTellsClientsAndIsQuick) {
 
 TEST_F(HttpServerTest, TheSocketFileIsPrivateAndReplaced) {
   Start(UnixOptions());
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat((data_.path() + "/socket").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0660u);
   EXPECT_FALSE(ListenUnix(data_.path() + "/socket", "")) << "in use";
@@ -257,13 +272,16 @@ class TlsServerTest : public HttpServerTest {
   // A key, and a certificate signed by `authority` (itself if empty).
   void Make(const std::string& name, const std::string& authority) {
     const std::string base = certs_ + "/" + name;
-    std::string command = "openssl ecparam -name prime256v1 -genkey -noout -out " + base + "_key.pem 2>/dev/null && ";
+    std::string command =
+        "openssl ecparam -name prime256v1 -genkey -noout -out " + base + "_key.pem 2>/dev/null && ";
     if (authority.empty()) {
-      command += "openssl req -x509 -days 2 -key " + base + "_key.pem -subj /CN=" + name + " -out " + base + "_cert.pem";
+      command += "openssl req -x509 -days 2 -key " + base + "_key.pem -subj /CN=" + name + " -out " + base +
+                 "_cert.pem";
     } else {
-      command += "openssl req -new -key " + base + "_key.pem -subj /CN=" + name + " | openssl x509 -req -days 2 -CA " +
-                 certs_ + "/" + authority + "_cert.pem -CAkey " + certs_ + "/" + authority +
-                 "_key.pem -CAcreateserial -extfile " + certs_ + "/ext -out " + base + "_cert.pem 2>/dev/null";
+      command += "openssl req -new -key " + base + "_key.pem -subj /CN=" + name +
+                 " | openssl x509 -req -days 2 -CA " + certs_ + "/" + authority + "_cert.pem -CAkey " +
+                 certs_ + "/" + authority + "_key.pem -CAcreateserial -extfile " + certs_ + "/ext -out " +
+                 base + "_cert.pem 2>/dev/null";
     }
     std::ofstream(certs_ + "/ext") << "subjectAltName=IP:127.0.0.1\n";
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
@@ -314,14 +332,16 @@ TEST_F(TlsServerTest, AClientThatLeavesEndsItsQuery) {
   ASSERT_TRUE(client.Send("POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nport 443"));
   ASSERT_TRUE(client.Fill());
   client.Close();
-  EXPECT_TRUE(WaitUntil([&] { return stats_.queries_running.load() == 0 && stats_.queries_completed.load() == 1; }));
+  EXPECT_TRUE(
+      WaitUntil([&] { return stats_.queries_running.load() == 0 && stats_.queries_completed.load() == 1; }));
 }
 
 TEST_F(TlsServerTest, CurlSeesAGoodServer) {
   if (std::system("curl --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "needs the curl program";
   const std::string out = data_.path() + "/out";
-  const std::string command = "curl --silent --show-error --fail --cert " + certs_ + "/client_cert.pem --key " + certs_ +
-                              "/client_key.pem --cacert " + certs_ + "/ca_cert.pem -d 'port 81' -o " + out +
+  const std::string command = "curl --silent --show-error --fail --cert " + certs_ +
+                              "/client_cert.pem --key " + certs_ + "/client_key.pem --cacert " + certs_ +
+                              "/ca_cert.pem -d 'port 81' -o " + out +
                               " https://127.0.0.1:" + std::to_string(server_->port()) + "/query";
   EXPECT_EQ(std::system(command.c_str()), 0);
   EXPECT_EQ(std::filesystem::file_size(out), 24u);
@@ -333,7 +353,8 @@ TEST_F(TlsServerTest, WrongCertificatesAreNamedAtTheStart) {
   options.cert_path = data_.path();
   auto missing = HttpServer::Start(options, *queries_, {});
   ASSERT_FALSE(missing);
-  EXPECT_THAT(missing.error().message, HasSubstr("CertPath: server certificate " + data_.path() + "/server_cert.pem"));
+  EXPECT_THAT(missing.error().message,
+              HasSubstr("CertPath: server certificate " + data_.path() + "/server_cert.pem: No such file"));
   std::filesystem::copy_file(certs_ + "/client_key.pem", certs_ + "/server_key.pem",
                              std::filesystem::copy_options::overwrite_existing);
   options.cert_path = certs_;

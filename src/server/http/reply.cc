@@ -16,9 +16,9 @@ std::string HttpDate() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
   ::gmtime_r(&now, &utc);
-  return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays.at(static_cast<size_t>(utc.tm_wday)), utc.tm_mday,
-                     kMonths.at(static_cast<size_t>(utc.tm_mon)), utc.tm_year + 1900, utc.tm_hour, utc.tm_min,
-                     utc.tm_sec);
+  return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays.at(static_cast<size_t>(utc.tm_wday)),
+                     utc.tm_mday, kMonths.at(static_cast<size_t>(utc.tm_mon)), utc.tm_year + 1900,
+                     utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
 void AppendHeaders(std::string& out, const HeaderList& headers) {
@@ -29,21 +29,30 @@ void AppendHeaders(std::string& out, const HeaderList& headers) {
 
 std::string_view StatusPhrase(unsigned status) {
   switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 431: return "Request Header Fields Too Large";
-    case 503: return "Service Unavailable";
-    default: return "Internal Server Error";
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Internal Server Error";
   }
 }
 
 std::string ReplyHead(unsigned status, const HeaderList& headers, bool keep_alive, unsigned http_minor) {
-  std::string head = fmt::format("HTTP/1.{} {} {}\r\nServer: stenographer\r\nDate: {}\r\n", http_minor == 0 ? 0 : 1,
-                                 status, StatusPhrase(status), HttpDate());
+  std::string head = fmt::format("HTTP/1.{} {} {}\r\nServer: stenographer\r\nDate: {}\r\n",
+                                 http_minor == 0 ? 0 : 1, status, StatusPhrase(status), HttpDate());
   AppendHeaders(head, headers);
   if (!keep_alive) {
     head += "Connection: close\r\n";
@@ -54,7 +63,8 @@ std::string ReplyHead(unsigned status, const HeaderList& headers, bool keep_aliv
 }
 
 std::string Serialise(const HttpReply& reply, bool keep_alive, unsigned http_minor) {
-  HeaderList headers = {{"Content-Type", reply.content_type}, {"Content-Length", std::to_string(reply.body.size())}};
+  HeaderList headers = {{"Content-Type", reply.content_type},
+                        {"Content-Length", std::to_string(reply.body.size())}};
   headers.insert(headers.end(), reply.headers.begin(), reply.headers.end());
   return ReplyHead(reply.status, headers, keep_alive, http_minor) + reply.body;
 }

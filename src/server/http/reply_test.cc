@@ -16,7 +16,8 @@ TEST(ReplyTest, WholeReply) {
   const std::string text = Serialise({405, "no\n", "text/plain", {{"Allow", "GET"}}}, true, 1);
   EXPECT_THAT(text, StartsWith("HTTP/1.1 405 Method Not Allowed\r\n"));
   EXPECT_THAT(text, HasSubstr("\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nAllow: GET\r\n"));
-  EXPECT_THAT(text, ContainsRegex("\r\nDate: [A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT\r\n"));
+  EXPECT_THAT(text,
+              ContainsRegex("\r\nDate: [A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT\r\n"));
   EXPECT_THAT(text, EndsWith("\r\n\r\nno\n"));
   EXPECT_THAT(text, Not(HasSubstr("Connection")));
 }

@@ -18,7 +18,9 @@ HttpReply BadRequest(const HttpRequest& request, std::string text, ServerStats& 
 }
 
 HttpReply WrongMethod(const HttpRequest& request, const std::string& path, const std::string& allowed) {
-  return {405, fmt::format("{} {}: expected {}\n", Printable(request.method, 32), path, allowed), kTextPlain,
+  return {405,
+          fmt::format("{} {}: expected {}\n", Printable(request.method, 32), path, allowed),
+          kTextPlain,
           {{"Allow", allowed}}};
 }
 
@@ -53,8 +55,8 @@ HttpReply Readiness(const ServerPages& pages) {
 
 }  // namespace
 
-std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages, ServerStats& stats,
-                                        int64_t now_ns) {
+std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
+                                        ServerStats& stats, int64_t now_ns) {
   const std::string path = request.target.substr(0, request.target.find('?'));
   const bool get = request.method == "GET";
   // The incumbent takes any method on /query; what counts is the body.
@@ -64,7 +66,8 @@ std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const Server
     return RouteQuery(request, stats, now_ns);
   }
   if (path != "/debug/stats" && path != "/debug/config" && path != "/healthz" && path != "/readyz") {
-    return HttpReply{404, fmt::format("{}: no such page; there are {}\n", Printable(path, 256), kPaths), kTextPlain, {}};
+    return HttpReply{
+        404, fmt::format("{}: no such page; there are {}\n", Printable(path, 256), kPaths), kTextPlain, {}};
   }
   if (!get) return WrongMethod(request, path, "GET");
   if (path == "/debug/stats") return HttpReply{200, pages.stats(), kTextPlain, {}};

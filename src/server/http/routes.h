@@ -1,4 +1,5 @@
-// Routes: a request -> a reply, or a query to run. No I/O, no HTTP library: what the server answers is decided here.
+// Routes: a request -> a reply, or a query to run. No I/O, no HTTP library: what the server answers is
+// decided here.
 #pragma once
 
 #include <functional>
@@ -24,14 +25,14 @@ struct HttpRequest {
 
 // What the pages other than queries show. The functions may be called from any thread.
 struct ServerPages {
-  std::function<std::string()> stats;                    // /debug/stats
-  std::function<std::string()> config;                   // /debug/config
-  std::function<std::vector<std::string>()> not_ready;   // /readyz: reasons, none if ready
+  std::function<std::string()> stats;                   // /debug/stats
+  std::function<std::string()> config;                  // /debug/config
+  std::function<std::vector<std::string>()> not_ready;  // /readyz: reasons, none if ready
 };
 
 // `now_ns`: wall clock, what relative times in queries count back from.
-std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages, ServerStats& stats,
-                                        int64_t now_ns);
+std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
+                                        ServerStats& stats, int64_t now_ns);
 
 // The trailer fields of a query's response, and the value of the header field that announces them.
 HeaderList QueryTrailers(const QuerySummary& summary);

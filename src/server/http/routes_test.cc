@@ -43,7 +43,10 @@ TEST_F(RoutesTest, QueriesByAnyMethodOnQuery) {
 }
 
 TEST_F(RoutesTest, LimitsAreRead) {
-  const auto routed = Ask({.method = "POST", .target = "/query", .body = "port 80", .limit_packets = "0x10",
+  const auto routed = Ask({.method = "POST",
+                           .target = "/query",
+                           .body = "port 80",
+                           .limit_packets = "0x10",
                            .limit_bytes = "2147483648"});
   ASSERT_TRUE(std::holds_alternative<QueryJob>(routed));
   EXPECT_EQ(std::get<QueryJob>(routed).limits.packets, 16u);
@@ -51,9 +54,11 @@ TEST_F(RoutesTest, LimitsAreRead) {
 }
 
 TEST_F(RoutesTest, WrongLimitsComeFirst) {
-  const HttpReply reply = Reply({.method = "POST", .target = "/query", .body = "port 99999", .limit_packets = "-1"});
+  const HttpReply reply =
+      Reply({.method = "POST", .target = "/query", .body = "port 99999", .limit_packets = "-1"});
   EXPECT_EQ(reply.status, 400u);
-  EXPECT_THAT(reply.body, StartsWith("Invalid Limit Headers: Steno-Limit-Packets: \"-1\": expected a whole number"));
+  EXPECT_THAT(reply.body,
+              StartsWith("Invalid Limit Headers: Steno-Limit-Packets: \"-1\": expected a whole number"));
   EXPECT_EQ(reply.content_type, "text/plain; charset=utf-8");
 }
 

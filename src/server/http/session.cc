@@ -1,5 +1,5 @@
-// Coroutines, and what to mind in them: g++ 12 destroys temporaries of a co_await expression twice, so whatever has a
-// destructor is given a name before it is passed on.
+// Coroutines, and what to mind in them: g++ 12 destroys temporaries of a co_await expression twice, so
+// whatever has a destructor is given a name before it is passed on.
 #include "server/http/session.h"
 
 #include <fmt/format.h>
@@ -51,10 +51,12 @@ HttpReply ParseFailure(const boost::system::error_code& error) {
   HttpReply reply;
   if (error == http::error::body_limit) {
     reply.status = 413;
-    reply.body = fmt::format("the request's body is too large: a query is at most {} bytes\n", kMaxQueryBytes);
+    reply.body =
+        fmt::format("the request's body is too large: a query is at most {} bytes\n", kMaxQueryBytes);
   } else if (error == http::error::header_limit) {
     reply.status = 431;
-    reply.body = fmt::format("the request's header is too large: at most {} bytes are accepted\n", kMaxHeaderBytes);
+    reply.body =
+        fmt::format("the request's header is too large: at most {} bytes are accepted\n", kMaxHeaderBytes);
   } else {
     reply.status = 400;
     reply.body = fmt::format("not a HTTP/1.1 request: {}\n", error.message());
@@ -174,7 +176,8 @@ awaitable<Session::Impl::Next> Session::Impl::ReadRequest(Parser& parser) {
     const Next next = co_await ReadMore(parser);
     if (next != Next::kAnswer) co_return next;
   }
-  if (const auto expect = Header(parser, "Expect"); expect && parser.get().version() >= 11 && !parser.is_done()) {
+  if (const auto expect = Header(parser, "Expect");
+      expect && parser.get().version() >= 11 && !parser.is_done()) {
     const std::string go_ahead = "HTTP/1.1 100 Continue\r\n\r\n";
     const bool sent = co_await SendText(go_ahead);
     if (!sent) co_return Next::kLeave;
@@ -202,11 +205,11 @@ awaitable<bool> Session::Impl::Answer(const Parser& parser) {
   auto routed = Route(request, context.pages, context.queries.stats(), WallNs());
   if (auto* reply = std::get_if<HttpReply>(&routed)) {
     const bool sent = co_await SendReply(*reply, keep_alive, minor);
-    co_return sent && keep_alive;
+    co_return sent&& keep_alive;
   }
   QueryJob job = std::move(std::get<QueryJob>(routed));
   const bool done = co_await RunQuery(std::move(job), keep_alive, minor);
-  co_return done && keep_alive;
+  co_return done&& keep_alive;
 }
 
 awaitable<bool> Session::Impl::SendText(const std::string& text) {
@@ -248,7 +251,9 @@ awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned 
   if (!started) {
     if (PeerHasLeft(transport->fd())) co_return false;
     context.queries.stats().queries_refused.fetch_add(1);
-    const HttpReply busy{503, "all query slots are in use: try again later\n", "text/plain; charset=utf-8",
+    const HttpReply busy{503,
+                         "all query slots are in use: try again later\n",
+                         "text/plain; charset=utf-8",
                          {{"Retry-After", "5"}}};
     const bool sent = co_await SendReply(busy, keep_alive, http_minor);
     co_return sent;
@@ -262,14 +267,15 @@ awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned 
   // HTTP/1.0 ends a body of unknown length by closing the connection.
   std::string head = ReplyHead(200, headers, keep_alive && chunked, http_minor);
   const bool sent = co_await Stream(*query, *signal, chunked, std::move(head));
-  co_return sent && chunked;
+  co_return sent&& chunked;
 }
 
 // False: no thread has become free in time, the client has left, or the server stops.
 awaitable<bool> Session::Impl::WaitForSlot(RunningQuery& query, Signal& signal) {
   const auto end = std::chrono::steady_clock::now() + context.slot_wait;
   while (!query.started()) {
-    if (context.stopping || std::chrono::steady_clock::now() >= end || PeerHasLeft(transport->fd())) co_return false;
+    if (context.stopping || std::chrono::steady_clock::now() >= end || PeerHasLeft(transport->fd()))
+      co_return false;
     co_await signal.Wait(kQueryTick);
   }
   co_return true;

@@ -1,4 +1,5 @@
-// Session: HTTP/1.1 on one connection: requests one after another, replies, and the streaming of query results.
+// Session: HTTP/1.1 on one connection: requests one after another, replies, and the streaming of query
+// results.
 //
 // Runs on the I/O thread; queries run on the query service's threads and wake it.
 #pragma once
@@ -27,7 +28,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Until the client leaves, breaks the protocol or is too slow, or the server stops. The session outlives the coroutine.
+  // Until the client leaves, breaks the protocol or is too slow, or the server stops. The session outlives
+  // the coroutine.
   boost::asio::awaitable<void> Run();
 
   // True while no request is being answered: the connection may be closed at any moment.

@@ -38,7 +38,7 @@ sockaddr_un UnixAddress(const std::string& path) {
 
 // Removes what a server that is gone left at `path`.
 Status RemoveStaleSocket(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode)) return Fail(Error::Invalid(path + ": exists and is not a socket"));
   const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -66,7 +66,8 @@ Result<UniqueFd> ListenTcp(const std::string& host, uint16_t port) {
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* list = nullptr;
   const std::string service = std::to_string(port);
-  if (const int error = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list); error != 0) {
+  if (const int error = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
+      error != 0) {
     return Fail(Error::Invalid(fmt::format("Host: {}: {}", host, ::gai_strerror(error))));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> guard(list, ::freeaddrinfo);
@@ -87,7 +88,8 @@ Result<UniqueFd> ListenTcp(const std::string& host, uint16_t port) {
 Result<uint16_t> BoundPort(int fd) {
   sockaddr_storage address{};
   socklen_t bytes = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &bytes) != 0) return Fail(Error::System("getsockname"));
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &bytes) != 0)
+    return Fail(Error::System("getsockname"));
   // sin_port and sin6_port are at the same place.
   return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
@@ -121,10 +123,12 @@ std::string TcpPeerName(int fd) {
   char port[NI_MAXSERV] = "";
   auto* generic = reinterpret_cast<sockaddr*>(&address);
   if (::getpeername(fd, generic, &bytes) != 0 ||
-      ::getnameinfo(generic, bytes, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+      ::getnameinfo(generic, bytes, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) !=
+          0) {
     return "unknown address";
   }
-  return address.ss_family == AF_INET6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+  return address.ss_family == AF_INET6 ? fmt::format("[{}]:{}", host, port)
+                                       : fmt::format("{}:{}", host, port);
 }
 
 bool PeerHasLeft(int fd) {

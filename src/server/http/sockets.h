@@ -9,15 +9,15 @@
 
 namespace steno {
 
-// Listens on the first address that `host` (an address or a name; empty: all addresses) stands for and that can be
-// bound. `port` 0 takes a free one.
+// Listens on the first address that `host` (an address or a name; empty: all addresses) stands for and that
+// can be bound. `port` 0 takes a free one.
 Result<UniqueFd> ListenTcp(const std::string& host, uint16_t port);
 
 // The port of a bound TCP socket.
 Result<uint16_t> BoundPort(int fd);
 
-// Listens on a Unix socket at `path` with mode 0660 and the group named (empty: the process's). A socket file that nobody
-// listens on any more is replaced; any other file is an error.
+// Listens on a Unix socket at `path` with mode 0660 and the group named (empty: the process's). A socket file
+// that nobody listens on any more is replaced; any other file is an error.
 Result<UniqueFd> ListenUnix(const std::string& path, const std::string& group);
 
 // "uid=1000 pid=12" of a Unix socket's client (SO_PEERCRED).
@@ -26,7 +26,8 @@ std::string UnixPeerName(int fd);
 // "192.0.2.1:4711" or "[2001:db8::1]:4711".
 std::string TcpPeerName(int fd);
 
-// True once the client has closed its side of the connection, or the whole of it; does not read from the socket.
+// True once the client has closed its side of the connection, or the whole of it; does not read from the
+// socket.
 bool PeerHasLeft(int fd);
 
 }  // namespace steno

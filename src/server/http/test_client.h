@@ -1,5 +1,5 @@
-// A HTTP client for the tests of this folder: raw bytes over a Unix socket or TLS, and a reader of responses that shows
-// chunks and trailers. Deliberately not made of the server's own parts.
+// A HTTP client for the tests of this folder: raw bytes over a Unix socket or TLS, and a reader of responses
+// that shows chunks and trailers. Deliberately not made of the server's own parts.
 #pragma once
 
 #include <arpa/inet.h>
@@ -20,7 +20,7 @@
 namespace steno::testing {
 
 struct TestResponse {
-  int status = 0;  // 0: the connection was closed before a response
+  int status = 0;                              // 0: the connection was closed before a response
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
   std::map<std::string, std::string> trailers;
@@ -36,7 +36,8 @@ class TestClient {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path.copy(address.sun_path, sizeof address.sun_path - 1);
-    client.connected_ = ::connect(client.fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    client.connected_ =
+        ::connect(client.fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
     return client;
   }
 
@@ -48,7 +49,8 @@ class TestClient {
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    client.connected_ = ::connect(client.fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    client.connected_ =
+        ::connect(client.fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
     return client;
   }
 
@@ -59,8 +61,10 @@ class TestClient {
     ::SSL_CTX_load_verify_locations(context_.get(), (certs + "/ca_cert.pem").c_str(), nullptr);
     ::SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
     if (!name.empty()) {
-      ::SSL_CTX_use_certificate_file(context_.get(), (certs + "/" + name + "_cert.pem").c_str(), SSL_FILETYPE_PEM);
-      ::SSL_CTX_use_PrivateKey_file(context_.get(), (certs + "/" + name + "_key.pem").c_str(), SSL_FILETYPE_PEM);
+      ::SSL_CTX_use_certificate_file(context_.get(), (certs + "/" + name + "_cert.pem").c_str(),
+                                     SSL_FILETYPE_PEM);
+      ::SSL_CTX_use_PrivateKey_file(context_.get(), (certs + "/" + name + "_key.pem").c_str(),
+                                    SSL_FILETYPE_PEM);
     }
     ssl_.reset(::SSL_new(context_.get()));
     ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(ssl_.get()), "127.0.0.1");
@@ -85,7 +89,8 @@ class TestClient {
     char bytes[65536];
     pollfd event{fd_.get(), POLLIN, 0};
     if (!(ssl_ && ::SSL_pending(ssl_.get()) > 0) && ::poll(&event, 1, 10'000) <= 0) return false;
-    const ssize_t got = ssl_ ? ::SSL_read(ssl_.get(), bytes, sizeof bytes) : ::recv(fd_.get(), bytes, sizeof bytes, 0);
+    const ssize_t got =
+        ssl_ ? ::SSL_read(ssl_.get(), bytes, sizeof bytes) : ::recv(fd_.get(), bytes, sizeof bytes, 0);
     if (got <= 0) return false;
     buffer_.append(bytes, static_cast<size_t>(got));
     return true;
@@ -109,9 +114,10 @@ class TestClient {
     response.status = std::atoi(line.substr(line.find(' ') + 1).c_str());
     if (!Fields(response.headers)) return response;
     if (response.status == 100) return response;
+    const auto encoding = response.headers.find("transfer-encoding");
     if (response.headers.contains("content-length")) {
       response.whole = Take(std::stoul(response.headers["content-length"]), response.body);
-    } else if (response.headers["transfer-encoding"] == "chunked") {
+    } else if (encoding != response.headers.end() && encoding->second == "chunked") {
       response.whole = Chunks(response);
     } else {
       while (Fill()) {
@@ -124,8 +130,8 @@ class TestClient {
 
   TestResponse Ask(const std::string& request) { return Send(request) ? Read() : TestResponse{}; }
   TestResponse Query(const std::string& text, const std::string& headers = {}) {
-    return Ask("POST /query HTTP/1.1\r\nHost: x\r\n" + headers + "Content-Length: " + std::to_string(text.size()) +
-               "\r\n\r\n" + text);
+    return Ask("POST /query HTTP/1.1\r\nHost: x\r\n" + headers +
+               "Content-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
   }
   TestResponse Get(const std::string& path) { return Ask("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"); }
 
@@ -143,7 +149,8 @@ class TestClient {
     for (std::string line; Line(line);) {
       if (line.empty()) return true;
       std::string name = line.substr(0, line.find(':'));
-      std::transform(name.begin(), name.end(), name.begin(), [](char c) { return static_cast<char>(std::tolower(c)); });
+      std::transform(name.begin(), name.end(), name.begin(),
+                     [](char c) { return static_cast<char>(std::tolower(c)); });
       out[name] = line.substr(std::min(line.size(), name.size() + 2));
     }
     return false;

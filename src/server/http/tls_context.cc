@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <unistd.h>
 
 #include "server/query_service.h"
 
@@ -11,12 +12,21 @@ namespace {
 // The latest error of OpenSSL, as text; empties its queue.
 Error TlsError(const std::string& what) {
   char reason[256] = "unknown error";
-  if (const unsigned long code = ::ERR_peek_last_error(); code != 0) ::ERR_error_string_n(code, reason, sizeof reason);
+  if (const unsigned long code = ::ERR_peek_last_error(); code != 0)
+    ::ERR_error_string_n(code, reason, sizeof reason);
   ::ERR_clear_error();
   return Error::Invalid(what + ": " + reason);
 }
 
+// OpenSSL's own words for a missing file are "system lib".
+Status CheckReadable(const std::string& what, const std::string& path) {
+  if (::access(path.c_str(), R_OK) != 0) return Fail(Error::System("CertPath: " + what + " " + path));
+  return {};
+}
+
 Status LoadIdentity(SSL_CTX* context, const std::string& certificate, const std::string& key) {
+  STENO_CHECK_OK(CheckReadable("server certificate", certificate));
+  STENO_CHECK_OK(CheckReadable("server key", key));
   if (::SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
     return Fail(TlsError("CertPath: server certificate " + certificate));
   }
@@ -30,6 +40,7 @@ Status LoadIdentity(SSL_CTX* context, const std::string& certificate, const std:
 }
 
 Status LoadAuthority(SSL_CTX* context, const std::string& authority) {
+  STENO_CHECK_OK(CheckReadable("certificate authority", authority));
   if (::SSL_CTX_load_verify_locations(context, authority.c_str(), nullptr) != 1) {
     return Fail(TlsError("CertPath: certificate authority " + authority));
   }

@@ -1,4 +1,5 @@
-// TLS settings of the server: TLS 1.2 or later, its own certificate, and client certificates required and verified.
+// TLS settings of the server: TLS 1.2 or later, its own certificate, and client certificates required and
+// verified.
 //
 // The only OpenSSL calls besides those of the HTTP library.
 #pragma once
@@ -17,7 +18,8 @@ struct FreeSslContext {
 };
 using SslContext = std::unique_ptr<SSL_CTX, FreeSslContext>;
 
-// From server_cert.pem (with its chain), server_key.pem and ca_cert.pem in `cert_path`. The error names the file.
+// From server_cert.pem (with its chain), server_key.pem and ca_cert.pem in `cert_path`. The error names the
+// file.
 Result<SslContext> MakeTlsContext(const std::string& cert_path);
 
 // "CN=name" of the verified client certificate.

@@ -1,7 +1,7 @@
 // Transport: an accepted connection as a stream of bytes, TLS or not; what HTTP sessions run on.
 //
-// Used on the I/O thread only. Every operation ends in bounded time: ExpireAfter() closes the connection when its time is
-// over, and the operation in progress then fails. No exceptions for I/O errors.
+// Used on the I/O thread only. Every operation ends in bounded time: ExpireAfter() closes the connection when
+// its time is over, and the operation in progress then fails. No exceptions for I/O errors.
 #pragma once
 
 #include "server/http/boost.h"

@@ -56,6 +56,10 @@ Result<PacketFile> PacketFile::Open(const std::string& path) {
   struct stat info{};
   if (::fstat(fd->get(), &info) != 0) return Fail(Error::System("stat " + path));
   if (!S_ISREG(info.st_mode)) return Fail(Error::Invalid(path + ": not a regular file"));
+  // No read-ahead, from the first read on (its effects outlive a later change of mind): it would fill the page cache
+  // with zeros of the preallocated rest of a file, which SEEK_DATA then takes for data, whose reading brings in
+  // more: gigabytes of nothing. Queries read in pieces of their own choice.
+  ::posix_fadvise(fd->get(), 0, 0, POSIX_FADV_RANDOM);
   return PacketFile(path, std::move(*fd));
 }
 

@@ -59,7 +59,7 @@ class Crash(unittest.TestCase):
             lab.wait_for(lambda: one.counter("stored_packets") >= 199, 5, "the packets")
             os.kill(one.stenotypes()[0], signal.SIGKILL)
             lab.wait_for(lambda: len(one.packets("ip=77.77.77.7")) == 1, 3, "the packet after the crash")
-            lab.wait_for(lambda: os.listdir(one.root + "/idx0"), 90, "the index to be built again")
+            lab.wait_for(lambda: os.listdir(one.root + "/idx0"), 30, "the index to be built again")
             self.assertEqual(len(one.packets("ip=77.77.77.7")), 1)
             self.assertEqual(len(one.packets("ip=1.2.3.4")), 199)
 

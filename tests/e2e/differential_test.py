@@ -21,7 +21,7 @@ def made_capture(path):
     for _ in range(5000):
         pick = chance.randrange(4)
         hosts = ["10.1.%d.%d" % (chance.randrange(3), chance.randrange(20)) for _ in range(2)]
-        ports = [chance.choice([53, 80, 443, 8080, 5000, 6000]) for _ in range(2)]
+        ports = [chance.choice([31001, 31002, 31003, 40001, 50001]) for _ in range(2)]  # of no known protocol
         if pick == 0:
             frames.append(lab.udp6("2001:db8::%x" % chance.randrange(40), "2001:db8:1::%x" % chance.randrange(40), *ports))
         elif pick == 1:

@@ -1,11 +1,15 @@
 #include "server/capture_directories.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -13,8 +17,35 @@
 #include <optional>
 #include <string_view>
 
+#include "base/clock.h"
+#include "base/file.h"
+
 namespace steno {
 namespace {
+
+constexpr char kTreeName[] = "stenographer";  // six characters of mkdtemp follow
+
+bool IsTreeName(const std::string& name) {
+  const auto is_random = [](unsigned char c) { return std::isalnum(c) != 0; };
+  return name.size() == sizeof kTreeName - 1 + 6 && name.starts_with(kTreeName) &&
+         std::all_of(name.end() - 6, name.end(), is_random);
+}
+
+// A tree has no lock yet in the moment after it was made.
+constexpr int64_t kAbandonedAfterNs = 60 * kNsPerSecond;
+
+// Does `path` have the age, the owner and the content of a tree of ours? Looks at no link's target.
+bool LooksAbandoned(const std::string& path) {
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != ::geteuid()) return false;
+  if (WallNs() - int64_t{info.st_mtim.tv_sec} * kNsPerSecond < kAbandonedAfterNs) return false;
+  const auto names = ListDirectory(path);
+  if (!names) return false;
+  for (const std::string& name : *names) {
+    if (::lstat((path + "/" + name).c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return false;
+  }
+  return true;
+}
 
 std::optional<int64_t> ParseId(const std::string& text) {
   uint32_t id = 0;
@@ -84,9 +115,12 @@ DirectoryOwner OwnerFromFlags(const std::vector<std::string>& flags) {
 
 Result<CaptureDirectories> CaptureDirectories::Create(const std::vector<StoreDirectory>& directories,
                                                       const DirectoryOwner& owner) {
-  std::string path = "/tmp/stenographerXXXXXX";
+  RemoveAbandonedTrees("/tmp");
+  std::string path = fmt::format("/tmp/{}XXXXXX", kTreeName);
   if (::mkdtemp(path.data()) == nullptr) return Fail(Error::System("create " + path));
   CaptureDirectories tree(path);
+  STENO_TRY(tree.lock_, OpenFile(path, O_RDONLY | O_DIRECTORY));
+  if (::flock(tree.lock_.get(), LOCK_EX | LOCK_NB) != 0) return Fail(Error::System("lock " + path));
   // stenotype may look at it after it has become another user; it holds nothing but links.
   if (::chmod(path.c_str(), 0755) != 0) return Fail(Error::System("chmod " + path));
   for (size_t i = 0; i < directories.size(); ++i) {
@@ -98,6 +132,22 @@ Result<CaptureDirectories> CaptureDirectories::Create(const std::vector<StoreDir
     STENO_CHECK_OK(MakeLink(index, fmt::format("{}/IDX{}", path, i)));
   }
   return tree;
+}
+
+unsigned RemoveAbandonedTrees(const std::string& parent) {
+  const auto names = ListDirectory(parent);
+  if (!names) return 0;
+  unsigned removed = 0;
+  for (const std::string& name : *names) {
+    const std::string path = parent + "/" + name;
+    if (!IsTreeName(name) || !LooksAbandoned(path)) continue;
+    const auto lock = OpenFile(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!lock || ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) continue;
+    std::error_code failure;
+    std::filesystem::remove_all(path, failure);
+    if (!failure) ++removed;
+  }
+  return removed;
 }
 
 CaptureDirectories::~CaptureDirectories() {

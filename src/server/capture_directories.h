@@ -1,12 +1,14 @@
 // CaptureDirectories: the directory tree that stenotype's --dir names: links PKT<n> and IDX<n> to the
 // configured directories, which are created where they are missing. The tree is removed when the object is
-// destroyed; its targets stay.
+// destroyed; its targets stay. It is locked (flock) while it is in use, so that a later server can tell a
+// tree that a killed one left behind, and removes it.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "query/store.h"
 
 namespace steno {
@@ -25,7 +27,8 @@ class CaptureDirectories {
  public:
   static Result<CaptureDirectories> Create(const std::vector<StoreDirectory>& directories,
                                            const DirectoryOwner& owner);
-  CaptureDirectories(CaptureDirectories&& other) noexcept : path_(std::move(other.path_)) {
+  CaptureDirectories(CaptureDirectories&& other) noexcept
+      : path_(std::move(other.path_)), lock_(std::move(other.lock_)) {
     other.path_.clear();
   }
   CaptureDirectories& operator=(CaptureDirectories&&) = delete;
@@ -37,6 +40,11 @@ class CaptureDirectories {
   explicit CaptureDirectories(std::string path) : path_(std::move(path)) {}
 
   std::string path_;
+  UniqueFd lock_;
 };
+
+// Removes the trees in `parent` that this user's dead servers left: named as ours, older than a minute, not
+// locked, with nothing but links in them. Returns how many.
+unsigned RemoveAbandonedTrees(const std::string& parent);
 
 }  // namespace steno

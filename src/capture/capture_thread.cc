@@ -27,8 +27,6 @@ namespace {
 constexpr unsigned kBlocksPerTurn = 64;
 constexpr size_t kReapBatch = 32;
 constexpr int64_t kRetryNs = 20 * kNsPerMs;
-// After the ring was closed: the kernel's timer has cut the last block by then.
-constexpr int64_t kLastBlockNs = (kRetireMs + 50) * kNsPerMs;
 constexpr int64_t kNoFileGraceNs = 1500 * kNsPerMs;
 constexpr int64_t kLastWritesNs = 30 * kNsPerSecond;
 
@@ -45,7 +43,8 @@ void PinToCpu(unsigned thread, int cpu) {
 
 CaptureThread::CaptureThread(CaptureThreadOptions options, Parts parts)
     : options_(std::move(options)),
-      ring_(std::move(parts.ring)),
+      source_(std::move(parts.source)),
+      ring_(*source_),
       gatherer_(std::move(parts.gatherer)),
       engine_(std::move(parts.engine)),
       builder_(std::move(parts.builder)),
@@ -89,7 +88,7 @@ Status CaptureThread::Watch(int fd) {
 Status CaptureThread::Start(FilePreparer& preparer, SealingThread& sealing) {
   BlockWriterOptions writer = options_.writer;
   writer.slots = ring_.block_count() + kGatherBuffers;
-  writer.interface_index = static_cast<uint32_t>(ring_.interface_index());
+  writer.interface_index = ring_.interface_index();
   writer_.emplace(std::move(writer), BlockWriterParts{*engine_, preparer, sealing, builder_, arena_});
   STENO_CHECK_OK(ring_.OpenGate());
   SetTo(counters_.started_ns, static_cast<uint64_t>(WallNs()));
@@ -150,7 +149,7 @@ void CaptureThread::ReapWrites() {
 void CaptureThread::ReleaseBlock(uint32_t block) {
   held_[block] = 0;
   --held_count_;
-  ring_.ReturnToKernel(block);
+  ring_.Return(block);
 }
 
 // True if there may be more.
@@ -172,19 +171,19 @@ bool CaptureThread::TakeBlocks() {
 // False if the block must wait.
 bool CaptureThread::TakeBlock(uint32_t block) {
   if (!head_taken_ && !TakeHead(block)) {
-    ring_.ReturnToKernel(block);
+    ring_.Return(block);
     return true;
   }
   const uint32_t used_bytes = ReadKernelHeader(ring_.Block(block)).used_bytes;
   const auto used = ring_.Block(block).first(used_bytes);
   if (used_bytes < kGatherBelowBytes && gatherer_.Add(used, now_ns_)) {
-    ring_.ReturnToKernel(block);
+    ring_.Return(block);
     return true;
   }
   // What was gathered is older and goes first.
   if (!FlushGathered()) return false;
   if (used_bytes < kGatherBelowBytes && gatherer_.Add(used, now_ns_)) {
-    ring_.ReturnToKernel(block);
+    ring_.Return(block);
     return true;
   }
   return WriteRingBlock(block);
@@ -239,24 +238,22 @@ void CaptureThread::ReadStatistics() {
 void CaptureThread::EverySecond() {
   second_ns_ = now_ns_ + kNsPerSecond;
   ReadStatistics();
-  CheckInterface();
+  CheckSource();
 }
 
-void CaptureThread::CheckInterface() {
-  if (!ring_.InterfaceGone()) return;
-  if (interface_log_.Allow(now_ns_)) {
+void CaptureThread::CheckSource() {
+  bool lost = false;
+  if (const Status checked = ring_.Check(lost); !checked && stop_ns_ == 0) {
+    outcome_ = checked;  // end cleanly, to be started again
+    BeginStop();
+  }
+  if (lost && source_log_.Allow(now_ns_)) {
     STENO_WARN("thread {}: interface {} is gone; waiting for it", options_.writer.thread,
                options_.writer.interface_name);
-  }
-  const Status bound = ring_.Rebind();
-  if (bound) {
+  } else if (source_lost_ && !lost) {
     STENO_INFO("thread {}: interface {} is back", options_.writer.thread, options_.writer.interface_name);
-    return;
   }
-  // The kernel never binds a member of a fanout group again: end cleanly, to be started again.
-  if (bound.error().sys_errno != EINVAL || stop_ns_ != 0) return;
-  outcome_ = bound;
-  BeginStop();
+  source_lost_ = lost;
 }
 
 void CaptureThread::LogBlockFill(uint32_t used_bytes) {
@@ -276,10 +273,11 @@ void CaptureThread::BeginStop() {
 }
 
 bool CaptureThread::Finished() {
+  if (stop_ns_ == 0 && ring_.exhausted()) BeginStop();
   if (stop_ns_ == 0) return false;
   if (!flushed_) {
     const bool ring_empty = held_[next_] != 0 || !ring_.OwnedByUser(next_);
-    const bool over = now_ns_ >= stop_ns_ + kLastBlockNs && ring_empty;
+    const bool over = now_ns_ >= stop_ns_ + ring_.last_block_ns() && ring_empty;
     if (over && FlushGathered()) {
       flushed_ = true;
     } else if (now_ns_ >= stop_ns_ + kNoFileGraceNs && blocked_ && engine_->in_flight() == 0) {
@@ -300,7 +298,7 @@ void CaptureThread::GiveUpRing() {
   uint64_t packets = gatherer_.empty() ? 0 : ReadKernelHeader(gatherer_.Filled()).packet_count;
   for (; held_[next_] == 0 && ring_.OwnedByUser(next_); next_ = (next_ + 1) % ring_.block_count()) {
     packets += ReadKernelHeader(ring_.Block(next_)).packet_count;
-    ring_.ReturnToKernel(next_);
+    ring_.Return(next_);
   }
   AddTo(counters_.write_error_drops, packets);
   STENO_ERROR("thread {}: no file could be made for the last {} packets; they are lost",
@@ -338,7 +336,7 @@ void CaptureThread::Wait(bool more) {
       now_ns_ = MonotonicNs();
       BeginStop();
     } else if (event.data.fd == ring_.fd() && (event.events & EPOLLERR) != 0) {
-      CheckInterface();
+      CheckSource();
     }
   }
 }

@@ -1,8 +1,8 @@
-// CaptureThread: takes blocks from one ring and has them written. The loop that must never wait for anything
-// but packets.
+// CaptureThread: takes blocks from one source and has them written. The loop that must never wait for
+// anything but packets.
 //
 // Everything that can fail or needs privileges is handed in ready-made; Start() then only runs the loop on a
-// thread of its own. Stop() lets what has arrived reach the disk: the ring is closed, its last block retires,
+// thread of its own. Stop() lets what has arrived reach the disk: the source is closed, its last block comes,
 // files are completed. On the steady path: one clock reading per turn, no allocation, no lock.
 #pragma once
 
@@ -21,7 +21,7 @@
 #include "capture/block_writer.h"
 #include "capture/log_limiter.h"
 #include "capture/packet_limit.h"
-#include "capture/tpacket_ring.h"
+#include "capture/packet_source.h"
 
 namespace steno {
 
@@ -34,10 +34,10 @@ struct CaptureThreadOptions {
 
 class CaptureThread {
  public:
-  // The ring is closed until Start(). `on_event` is called on the thread when it needs the recorder's
+  // The source is closed until Start(). `on_event` is called on the thread when it needs the recorder's
   // attention: the packet limit was reached, or it ended.
   struct Parts {
-    TPacketRing ring;
+    std::unique_ptr<PacketSource> source;
     BlockGatherer gatherer;
     std::unique_ptr<IoEngine> engine;
     IndexBuilder builder;
@@ -51,7 +51,7 @@ class CaptureThread {
   CaptureThread(const CaptureThread&) = delete;
   CaptureThread& operator=(const CaptureThread&) = delete;
 
-  // Opens the ring and runs. `preparer` and `sealing` must outlive the thread. Once.
+  // Opens the source and runs. `preparer` and `sealing` must outlive the thread. Once.
   Status Start(FilePreparer& preparer, SealingThread& sealing);
 
   void Stop();  // returns at once; from any thread
@@ -76,7 +76,7 @@ class CaptureThread {
   void ReleaseBlock(uint32_t block);
   void ReadStatistics();
   void EverySecond();
-  void CheckInterface();
+  void CheckSource();
   void LogBlockFill(uint32_t used_bytes);
   void BeginStop();
   [[nodiscard]] bool Finished();
@@ -86,7 +86,8 @@ class CaptureThread {
   [[nodiscard]] uint32_t WaitingBlocks() const;
 
   const CaptureThreadOptions options_;
-  TPacketRing ring_;
+  const std::unique_ptr<PacketSource> source_;
+  PacketSource& ring_;  // *source_
   BlockGatherer gatherer_;
   std::unique_ptr<IoEngine> engine_;
   IndexBuilder builder_;
@@ -110,7 +111,8 @@ class CaptureThread {
   uint64_t fill_blocks_ = 0;
   uint64_t fill_bytes_ = 0;
   LogLimiter statistics_log_;
-  LogLimiter interface_log_;
+  bool source_lost_ = false;
+  LogLimiter source_log_;
 
   std::atomic<bool> ended_{false};
   Status outcome_;

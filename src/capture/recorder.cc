@@ -18,6 +18,7 @@
 #include "capture/counter.h"
 #include "capture/sandbox.h"
 #include "capture/stats_line.h"
+#include "capture/tpacket_ring.h"
 
 namespace steno {
 namespace {
@@ -137,7 +138,7 @@ Status Recorder::OpenArenas() {
   return {};
 }
 
-Result<std::vector<TPacketRing>> Recorder::OpenRings() {
+Result<std::vector<std::unique_ptr<PacketSource>>> Recorder::OpenRings() {
   STENO_TRY(FilterProgram filter, ParseFilterHex(options_.filter_hex));
   const RingOptions ring_options{.interface_name = options_.interface_name,
                                  .block_bytes = options_.block_kb * 1024,
@@ -146,33 +147,34 @@ Result<std::vector<TPacketRing>> Recorder::OpenRings() {
                                  .filter = RestrictDirection(std::move(filter), options_.direction)};
   FanoutOptions fanout{.type = options_.fanout_type, .id = {}};
   if (options_.fanout_id != 0) fanout.id = options_.fanout_id;
-  std::vector<TPacketRing> rings;
+  std::vector<std::unique_ptr<PacketSource>> rings;
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
-    STENO_TRY(TPacketRing ring, TPacketRing::Open(ring_options));
+    STENO_TRY(std::unique_ptr<TPacketRing> ring, TPacketRing::Open(ring_options));
     if (options_.threads > 1 || options_.fanout_id != 0) {
-      STENO_TRY(const uint16_t group, ring.JoinFanout(fanout));
+      STENO_TRY(const uint16_t group, ring->JoinFanout(fanout));
       fanout.id = group;
       STENO_INFO("thread {}: fanout group {}, type {:#x}", thread, group, fanout.type);
     }
     STENO_INFO("thread {}: interface {}, ring of {} blocks of {} KiB", thread, options_.interface_name,
-               ring.block_count(), ring.block_bytes() / 1024);
+               ring->block_count(), ring->block_bytes() / 1024);
     rings.push_back(std::move(ring));
   }
   return rings;
 }
 
 Status Recorder::OpenThreads() {
-  STENO_TRY(std::vector<TPacketRing> rings, OpenRings());
+  STENO_TRY(auto sources, OpenRings());
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
     STENO_TRY(const uint64_t file_bytes, FileBytes(PacketDirectory(thread)));
     file_bytes_.push_back(file_bytes);
-    STENO_TRY(auto capture, OpenThread(thread, std::move(rings[thread])));
+    STENO_TRY(auto capture, OpenThread(thread, std::move(sources[thread])));
     threads_.push_back(std::move(capture));
   }
   return {};
 }
 
-Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread, TPacketRing ring) {
+Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread,
+                                                            std::unique_ptr<PacketSource> source) {
   STENO_TRY(IoEngineChoice choice,
             MakeIoEngine({.kind = options_.io_engine, .queue_depth = options_.write_queue}));
   STENO_TRY(BlockGatherer gatherer, BlockGatherer::Create());
@@ -193,7 +195,7 @@ Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread, TPa
       .stats_blocks = options_.stats_blocks,
       .cpu = options_.cpus.empty() ? -1 : static_cast<int>(options_.cpus[thread])};
   const int event_fd = event_fd_.get();
-  return CaptureThread::Create(std::move(capture), {.ring = std::move(ring),
+  return CaptureThread::Create(std::move(capture), {.source = std::move(source),
                                                     .gatherer = std::move(gatherer),
                                                     .engine = std::move(choice.engine),
                                                     .builder = std::move(builder),

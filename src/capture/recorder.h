@@ -40,8 +40,8 @@ class Recorder {
   Status CheckDirectories() const;
   Status OpenArenas();
   Status OpenThreads();
-  Result<std::unique_ptr<CaptureThread>> OpenThread(unsigned thread, TPacketRing ring);
-  Result<std::vector<TPacketRing>> OpenRings();
+  Result<std::unique_ptr<CaptureThread>> OpenThread(unsigned thread, std::unique_ptr<PacketSource> source);
+  Result<std::vector<std::unique_ptr<PacketSource>>> OpenRings();
   Status StartThreads();
   Result<uint64_t> FileBytes(const std::string& directory) const;
   bool StopWanted(int signal_fd, int timeout_ms);

@@ -39,22 +39,22 @@ Result<UniqueFd> OpenSocket() {
 
 }  // namespace
 
-Result<TPacketRing> TPacketRing::Open(const RingOptions& options) {
-  TPacketRing ring;
+Result<std::unique_ptr<TPacketRing>> TPacketRing::Open(const RingOptions& options) {
+  std::unique_ptr<TPacketRing> opened(new TPacketRing);
+  TPacketRing& ring = *opened;
   ring.interface_name_ = options.interface_name;
   ring.filter_ = options.filter;
   ring.promiscuous_ = options.promiscuous;
-  ring.block_bytes_ = options.block_bytes;
   STENO_TRY(ring.interface_index_, FindEthernetInterface(options.interface_name));
   STENO_TRY(ring.socket_, OpenSocket());
   STENO_CHECK_OK(SetOption(ring.fd(), SOL_PACKET, PACKET_VERSION, int{TPACKET_V3}, "select TPACKET_V3"));
   STENO_CHECK_OK(ring.CloseGate());
 
   uint32_t count = std::max(options.block_count, kMinRingBlocks);
-  Status made = ring.MakeRing(count);
+  Status made = ring.MakeRing(options.block_bytes, count);
   while (!made && made.error().sys_errno == ENOMEM && count > kMinRingBlocks) {
     count = std::max(count - count / 4 - 1, kMinRingBlocks);
-    made = ring.MakeRing(count);
+    made = ring.MakeRing(options.block_bytes, count);
   }
   STENO_CHECK_OK(made);
   if (count < options.block_count) {
@@ -62,27 +62,26 @@ Result<TPacketRing> TPacketRing::Open(const RingOptions& options) {
                options.interface_name, options.block_count, options.block_bytes / 1024, count);
   }
   STENO_CHECK_OK(ring.Bind());
-  return ring;
+  return opened;
 }
 
-Status TPacketRing::MakeRing(uint32_t block_count) {
-  const uint32_t frame_bytes = std::min(kFrameBytes, block_bytes_);
+Status TPacketRing::MakeRing(uint32_t block_bytes, uint32_t block_count) {
+  const uint32_t frame_bytes = std::min(kFrameBytes, block_bytes);
   tpacket_req3 request{};
-  request.tp_block_size = block_bytes_;
+  request.tp_block_size = block_bytes;
   request.tp_block_nr = block_count;
   request.tp_frame_size = frame_bytes;
-  request.tp_frame_nr = block_bytes_ / frame_bytes * block_count;
+  request.tp_frame_nr = block_bytes / frame_bytes * block_count;
   request.tp_retire_blk_tov = kRetireMs;
   request.tp_sizeof_priv = kPrivateHeaderBytes;
   if (::setsockopt(fd(), SOL_PACKET, PACKET_RX_RING, &request, sizeof request) != 0) {
     return Fail(
-        Error::System(fmt::format("packet ring of {} blocks of {} KiB", block_count, block_bytes_ / 1024)));
+        Error::System(fmt::format("packet ring of {} blocks of {} KiB", block_count, block_bytes / 1024)));
   }
-  const size_t bytes = size_t{block_bytes_} * block_count;
+  const size_t bytes = size_t{block_bytes} * block_count;
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd(), 0);
   if (memory == MAP_FAILED) return Fail(Error::System(fmt::format("map a packet ring of {} bytes", bytes)));
-  mapping_ = Mapping::Adopt(memory, bytes);
-  block_count_ = block_count;
+  SetMemory(Mapping::Adopt(memory, bytes), block_bytes, block_count);
   return {};
 }
 
@@ -130,34 +129,17 @@ Status TPacketRing::OpenGate() {
 
 Status TPacketRing::CloseGate() { return SetFilter(DropAllProgram()); }
 
-std::span<uint8_t> TPacketRing::Block(uint32_t block) const {
-  return mapping_.bytes().subspan(size_t{block} * block_bytes_, block_bytes_);
-}
-
-std::atomic_ref<uint32_t> TPacketRing::StatusWord(uint32_t block) const {
-  uint8_t* word = mapping_.data() + size_t{block} * block_bytes_ + offsetof(KernelBlockHeader, block_status);
-  return std::atomic_ref(*reinterpret_cast<uint32_t*>(word));
-}
-
-bool TPacketRing::OwnedByUser(uint32_t block) const {
-  return (StatusWord(block).load(std::memory_order_acquire) & TP_STATUS_USER) != 0;
-}
-
-bool TPacketRing::Losing(uint32_t block) const {
-  return (StatusWord(block).load(std::memory_order_relaxed) & TP_STATUS_LOSING) != 0;
-}
-
-void TPacketRing::ReturnToKernel(uint32_t block) const {
+void TPacketRing::Return(uint32_t block) {
   StatusWord(block).store(TP_STATUS_KERNEL, std::memory_order_release);
 }
 
-Result<RingStatistics> TPacketRing::ReadStatistics() {
+Result<SourceStatistics> TPacketRing::ReadStatistics() {
   tpacket_stats_v3 kernel{};
   socklen_t size = sizeof kernel;
   if (::getsockopt(fd(), SOL_PACKET, PACKET_STATISTICS, &kernel, &size) != 0) {
     return Fail(Error::System("read the packet statistics"));
   }
-  return RingStatistics{
+  return SourceStatistics{
       .packets = kernel.tp_packets, .drops = kernel.tp_drops, .freezes = kernel.tp_freeze_q_cnt};
 }
 
@@ -171,9 +153,16 @@ bool TPacketRing::InterfaceGone() const {
   return address.sll_ifindex != interface_index_;
 }
 
-Status TPacketRing::Rebind() {
-  STENO_TRY(interface_index_, FindEthernetInterface(interface_name_));
-  return Bind();
+Status TPacketRing::Check(bool& lost) {
+  lost = InterfaceGone();
+  if (!lost) return {};
+  const auto index = FindEthernetInterface(interface_name_);
+  if (!index) return {};
+  interface_index_ = *index;
+  const Status bound = Bind();
+  if (bound) lost = false;
+  // EINVAL: a member of a fanout group. Everything else may pass.
+  return bound || bound.error().sys_errno != EINVAL ? Status{} : bound;
 }
 
 }  // namespace steno

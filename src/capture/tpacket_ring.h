@@ -2,23 +2,19 @@
 // another; a block that is full, or that a timer cut after kRetireMs, belongs to the user until it is
 // returned.
 //
-// One owner thread at a time. Opened closed: no packet comes in until OpenGate(), so that a ring holds
-// packets of its interface only, a fanout group is complete before its first packet, and nothing arrives
-// before the sandbox stands. Sources: Linux Documentation/networking/packet_mmap.rst, net/packet/af_packet.c,
-// <linux/if_packet.h>.
+// Sources: Linux Documentation/networking/packet_mmap.rst, net/packet/af_packet.c, <linux/if_packet.h>.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
-#include "base/mapping.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "capture/filter_hex.h"
-#include "storage/block_format.h"
+#include "capture/packet_source.h"
 
 namespace steno {
 
@@ -40,64 +36,39 @@ struct FanoutOptions {
   std::optional<uint16_t> id;
 };
 
-// What happened since the previous reading.
-struct RingStatistics {
-  uint32_t packets = 0;  // offered, drops included
-  uint32_t drops = 0;
-  uint32_t freezes = 0;  // times the ring became full
-};
-
-class TPacketRing {
+class TPacketRing final : public PacketSource {
  public:
   // Needs CAP_NET_RAW. Takes fewer blocks (at least kMinRingBlocks) if the kernel has no memory for all, with
   // a warning.
-  static Result<TPacketRing> Open(const RingOptions& options);
+  static Result<std::unique_ptr<TPacketRing>> Open(const RingOptions& options);
 
   // Joins or founds a fanout group and returns its number. Once, before OpenGate().
   Result<uint16_t> JoinFanout(const FanoutOptions& options);
 
-  Status OpenGate();   // packets come in, through the filter
-  Status CloseGate();  // none comes in any more; those in the ring stay
-
-  [[nodiscard]] int fd() const { return socket_.get(); }
-  [[nodiscard]] uint32_t block_bytes() const { return block_bytes_; }
-  [[nodiscard]] uint32_t block_count() const { return block_count_; }
-  [[nodiscard]] int interface_index() const { return interface_index_; }
-  [[nodiscard]] std::span<uint8_t> memory() const { return mapping_.bytes(); }
-
-  // REQUIRES for all: block < block_count().
-  [[nodiscard]] std::span<uint8_t> Block(uint32_t block) const;
-  [[nodiscard]] bool OwnedByUser(uint32_t block) const;
-  // Packets were lost since the statistics were last read. REQUIRES: OwnedByUser(block).
-  [[nodiscard]] bool Losing(uint32_t block) const;
-  void ReturnToKernel(uint32_t block) const;
-
-  // The kernel's counters, which reading clears.
-  Result<RingStatistics> ReadStatistics();
-
-  // True once the interface was removed (one that is only down comes back by itself). Also takes the socket's
-  // pending error.
-  [[nodiscard]] bool InterfaceGone() const;
-  // Binds to an interface that has the same name again. Fails for members of a fanout group: the kernel
-  // refuses.
-  Status Rebind();
+  Status OpenGate() override;  // through the filter
+  Status CloseGate() override;
+  [[nodiscard]] int fd() const override { return socket_.get(); }
+  void Return(uint32_t block) override;
+  Result<SourceStatistics> ReadStatistics() override;
+  // An interface that is only down comes back by itself. One that was removed is bound to again once there is
+  // one of that name; the kernel refuses that to members of a fanout group, which is the error.
+  Status Check(bool& lost) override;
+  // The kernel's timer has cut the last block by then.
+  [[nodiscard]] int64_t last_block_ns() const override { return (kRetireMs + 50) * kNsPerMs; }
+  [[nodiscard]] uint32_t interface_index() const override { return static_cast<uint32_t>(interface_index_); }
 
  private:
   TPacketRing() = default;
-  Status MakeRing(uint32_t block_count);
+  Status MakeRing(uint32_t block_bytes, uint32_t block_count);
   Status Bind();
   Status SetFilter(const FilterProgram& program);
-  [[nodiscard]] std::atomic_ref<uint32_t> StatusWord(uint32_t block) const;
+  [[nodiscard]] bool InterfaceGone() const;
 
-  // The mapping goes first: the socket outlives it.
-  UniqueFd socket_;
-  Mapping mapping_;
+  UniqueFd socket_;  // the mapping keeps the ring alive by itself
   std::string interface_name_;
   FilterProgram filter_;
   bool promiscuous_ = true;
   int interface_index_ = 0;
-  uint32_t block_bytes_ = 0;
-  uint32_t block_count_ = 0;
 };
 
 inline constexpr uint32_t kMinRingBlocks = 8;

@@ -43,7 +43,7 @@ asan: setup
 tsan: setup
 	@cmake --preset tsan --log-level=WARNING > /dev/null
 	@cmake --build --preset tsan -j $(JOBS)
-	@ctest --test-dir build/tsan --output-on-failure
+	@TSAN_OPTIONS=suppressions=$(CURDIR)/cmake/tsan.supp ctest --test-dir build/tsan --output-on-failure
 
 FUZZ_SECONDS ?= 60
 fuzz: setup

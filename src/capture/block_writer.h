@@ -66,6 +66,9 @@ class BlockWriter {
   // memory is in use until Reap() names the slot. `now_ns` is monotonic, here and below.
   bool Write(const Block& block, int64_t now_ns);
 
+  // Announces what Write() will get next (see IndexBuilder::LookAhead).
+  void LookAhead(std::span<const std::span<const uint8_t>> blocks) { parts_.builder.LookAhead(blocks); }
+
   // Moves the slots of finished writes to `out` and returns how many. Call until it returns 0.
   size_t Reap(std::span<uint32_t> out, int64_t now_ns);
 

@@ -20,15 +20,23 @@
 #include "base/log.h"
 #include "capture/counter.h"
 #include "capture/ring_block.h"
+#include "index/packet_scout.h"
 
 namespace steno {
 namespace {
 
 constexpr unsigned kBlocksPerTurn = 64;
 constexpr size_t kReapBatch = 32;
+constexpr int64_t kLongestGatherNs = 50 * kNsPerMs;
 constexpr int64_t kRetryNs = 20 * kNsPerMs;
 constexpr int64_t kNoFileGraceNs = 1500 * kNsPerMs;
 constexpr int64_t kLastWritesNs = 30 * kNsPerSecond;
+
+// A burst as fast as 8 bytes/ns, faster than a core of the kernel fills a ring, takes half the ring
+// meanwhile.
+int64_t GatherNs(const PacketSource& source) {
+  return std::min(static_cast<int64_t>(source.memory().size() / 16), kLongestGatherNs);
+}
 
 void PinToCpu(unsigned thread, int cpu) {
   cpu_set_t cpus;
@@ -52,7 +60,8 @@ CaptureThread::CaptureThread(CaptureThreadOptions options, Parts parts)
       limit_(parts.limit),
       on_event_(std::move(parts.on_event)),
       counters_(parts.arena.counters()),
-      held_(ring_.block_count()) {}
+      held_(ring_.block_count()),
+      gather_ns_(GatherNs(ring_)) {}
 
 CaptureThread::~CaptureThread() {
   Stop();
@@ -124,7 +133,14 @@ bool CaptureThread::Turn() {
   now_ns_ = MonotonicNs();
   SetTo(counters_.heartbeat_ns, static_cast<uint64_t>(now_ns_));
   ReapWrites();
+  const uint64_t blocks_before = ValueOf(counters_.blocks);
   const bool more = !flushed_ && TakeBlocks();
+  if (ValueOf(counters_.blocks) != blocks_before) {
+    busy_link_ = now_ns_ - took_ns_ <= 2 * gather_ns_;
+    took_ns_ = now_ns_;
+  } else {
+    busy_link_ = false;
+  }
   if (!gatherer_.empty() && now_ns_ - gatherer_.oldest_ns() >= options_.gather_age_ns)
     blocked_ |= !FlushGathered();
   writer_->Tick(now_ns_);
@@ -155,9 +171,11 @@ void CaptureThread::ReleaseBlock(uint32_t block) {
 // True if there may be more.
 bool CaptureThread::TakeBlocks() {
   blocked_ = false;
+  uint32_t announced = 0;
   for (unsigned i = 0; i < kBlocksPerTurn; ++i) {
-    // A block in flight still carries the status of a block handed over.
-    if (held_[next_] != 0 || !ring_.OwnedByUser(next_)) return false;
+    if (!HandedOver(next_)) return false;
+    if (announced == 0) announced = LookAhead();
+    --announced;
     if (!TakeBlock(next_)) {
       blocked_ = true;
       return false;
@@ -166,6 +184,20 @@ bool CaptureThread::TakeBlocks() {
     next_ = next_ + 1 == ring_.block_count() ? 0 : next_ + 1;
   }
   return true;
+}
+
+// Announces the blocks from next_ on that are there; returns how many, at least one.
+uint32_t CaptureThread::LookAhead() {
+  std::array<std::span<const uint8_t>, PacketScout::kMaxBlocks> blocks;
+  uint32_t count = 0;
+  for (uint32_t block = next_;
+       count < std::min<size_t>(blocks.size(), ring_.block_count()) && HandedOver(block);) {
+    const auto memory = ring_.Block(block);
+    blocks[count++] = memory.first(std::min<size_t>(ReadKernelHeader(memory).used_bytes, memory.size()));
+    block = block + 1 == ring_.block_count() ? 0 : block + 1;
+  }
+  writer_->LookAhead(std::span(blocks).first(count));
+  return count;
 }
 
 // False if the block must wait.
@@ -276,7 +308,7 @@ bool CaptureThread::Finished() {
   if (stop_ns_ == 0 && ring_.exhausted()) BeginStop();
   if (stop_ns_ == 0) return false;
   if (!flushed_) {
-    const bool ring_empty = held_[next_] != 0 || !ring_.OwnedByUser(next_);
+    const bool ring_empty = !HandedOver(next_);
     const bool over = now_ns_ >= stop_ns_ + ring_.last_block_ns() && ring_empty;
     if (over && FlushGathered()) {
       flushed_ = true;
@@ -296,7 +328,7 @@ bool CaptureThread::Finished() {
 // There is no place for what is left in memory.
 void CaptureThread::GiveUpRing() {
   uint64_t packets = gatherer_.empty() ? 0 : ReadKernelHeader(gatherer_.Filled()).packet_count;
-  for (; held_[next_] == 0 && ring_.OwnedByUser(next_); next_ = (next_ + 1) % ring_.block_count()) {
+  for (; HandedOver(next_); next_ = (next_ + 1) % ring_.block_count()) {
     packets += ReadKernelHeader(ring_.Block(next_)).packet_count;
     ring_.Return(next_);
   }
@@ -312,7 +344,7 @@ uint32_t CaptureThread::WaitingBlocks() const {
   while (beyond - waiting > 1) {
     const uint32_t middle = waiting + (beyond - waiting) / 2;
     const uint32_t block = (next_ + middle - 1) % ring_.block_count();
-    (held_[block] == 0 && ring_.OwnedByUser(block) ? waiting : beyond) = middle;
+    (HandedOver(block) ? waiting : beyond) = middle;
   }
   return waiting;
 }
@@ -325,10 +357,19 @@ int CaptureThread::TimeoutMs() const {
   return static_cast<int>(std::clamp<int64_t>((due - now_ns_ + kNsPerMs - 1) / kNsPerMs, 0, 1000));
 }
 
+// On a busy link blocks are left to gather for a moment, away from the ring's wake-ups: one per block, each
+// dearer than what it wakes us for, for the core that receives as well.
+void CaptureThread::GatherBlocks() {
+  const timespec pause{.tv_sec = 0, .tv_nsec = gather_ns_};
+  ::clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+}
+
 void CaptureThread::Wait(bool more) {
+  const bool gather = busy_link_ && !more && !blocked_ && stop_ns_ == 0;
+  if (gather) GatherBlocks();
   std::array<epoll_event, 3> events;
-  const int count =
-      ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), more ? 0 : TimeoutMs());
+  const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                                 more || gather ? 0 : TimeoutMs());
   AddTo(counters_.wakeups);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];

@@ -69,6 +69,7 @@ class CaptureThread {
   bool Turn();
   void ReapWrites();
   bool TakeBlocks();
+  uint32_t LookAhead();
   bool TakeBlock(uint32_t block);
   bool TakeHead(uint32_t block);
   bool FlushGathered();
@@ -82,6 +83,12 @@ class CaptureThread {
   [[nodiscard]] bool Finished();
   void GiveUpRing();
   void Wait(bool more);
+  void GatherBlocks();
+  // The source's latest word is that the block is full; it has not been taken yet. (A block in flight still
+  // carries the status of one that was handed over.)
+  [[nodiscard]] bool HandedOver(uint32_t block) const {
+    return held_[block] == 0 && ring_.OwnedByUser(block);
+  }
   [[nodiscard]] int TimeoutMs() const;
   [[nodiscard]] uint32_t WaitingBlocks() const;
 
@@ -105,9 +112,12 @@ class CaptureThread {
   bool head_taken_ = false;  // TakeHead() has seen block next_; it was then refused
   bool blocked_ = false;     // block next_ waits for a file or for the engine
   int64_t now_ns_ = 0;
-  int64_t second_ns_ = 0;  // when EverySecond() is due
-  int64_t stop_ns_ = 0;    // when BeginStop() was called; 0: running
-  bool flushed_ = false;   // stopping: the ring is empty, the last file is closed
+  int64_t took_ns_ = 0;      // when blocks were taken last
+  bool busy_link_ = false;   // the latest blocks came so soon after those before that GatherBlocks() pays
+  const int64_t gather_ns_;  // how long it pauses
+  int64_t second_ns_ = 0;    // when EverySecond() is due
+  int64_t stop_ns_ = 0;      // when BeginStop() was called; 0: running
+  bool flushed_ = false;     // stopping: the ring is empty, the last file is closed
   uint64_t fill_blocks_ = 0;
   uint64_t fill_bytes_ = 0;
   LogLimiter statistics_log_;

@@ -1,4 +1,6 @@
 // stenotype: the packet writer. Records an interface to disk until it is told to stop.
+#include <sysexits.h>
+
 #include <cstdio>
 #include <span>
 #include <string>
@@ -38,5 +40,5 @@ int main(int argc, char** argv) {
   const Status recorded = Record(parsed->options);
   if (recorded) return 0;
   STENO_ERROR("{}", recorded.error().message);
-  return 1;
+  return recorded.error().code == ErrorCode::kStale ? EX_TEMPFAIL : 1;
 }

@@ -1,7 +1,7 @@
 // Errors as values: what went wrong, where, and what was expected.
 //
-// Thread-safety: plain values. Convention: the innermost function states the fact ("open /pkt/.1: No space left on
-// device"), each caller on the way up adds its own context in front ("rotate thread 0: ...").
+// Thread-safety: plain values. Convention: the innermost function states the fact ("open /pkt/.1: No space
+// left on device"), each caller on the way up adds its own context in front ("rotate thread 0: ...").
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@ enum class ErrorCode : uint8_t {
   kExhausted,    // a stated limit was reached
   kCancelled,    // the caller asked to stop, or its client left
   kDeadline,     // the time allowed is over
+  kStale,        // what it was made for has been replaced: making it anew helps
 };
 
 // A failure with its context. `column` is 1-based and set for errors in a query text only (0 = no column).
@@ -32,7 +33,9 @@ struct Error {
   static Error Invalid(std::string message) { return {ErrorCode::kInvalid, 0, 0, std::move(message)}; }
   static Error Corrupt(std::string message) { return {ErrorCode::kCorrupt, 0, 0, std::move(message)}; }
   static Error NotFound(std::string message) { return {ErrorCode::kNotFound, 0, 0, std::move(message)}; }
-  static Error Unsupported(std::string message) { return {ErrorCode::kUnsupported, 0, 0, std::move(message)}; }
+  static Error Unsupported(std::string message) {
+    return {ErrorCode::kUnsupported, 0, 0, std::move(message)};
+  }
   static Error Exhausted(std::string message) { return {ErrorCode::kExhausted, 0, 0, std::move(message)}; }
 
   // "`what`: <text of errno>"; reads errno unless `number` is given.

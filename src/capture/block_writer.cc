@@ -67,7 +67,7 @@ bool BlockWriter::EnsureFile(const Block& block, uint64_t disk_bytes, int64_t no
   }
   if (current_ != nullptr || OpenNextFile(block, now_ns)) return true;
   if (wait_log_.Allow(now_ns)) {
-    const int error = parts_.preparer.last_errno(options_.thread);
+    const int error = parts_.preparer.last_errno(options_.preparer_slot);
     STENO_WARN("thread {}: no packet file is ready; packets wait in the ring{}{}", options_.thread,
                error != 0 ? ": " : "", error != 0 ? std::strerror(error) : "");
   }
@@ -78,8 +78,8 @@ bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
   const auto unused = std::find_if(files_.begin(), files_.end(),
                                    [](const File& file) { return file.state == FileState::kUnused; });
   if (unused == files_.end()) return false;
-  std::unique_ptr<OutputFile> output = parts_.preparer.TryTake(options_.thread);
-  SetTo(counters_.prepare_failures, parts_.preparer.failures(options_.thread));
+  std::unique_ptr<OutputFile> output = parts_.preparer.TryTake(options_.preparer_slot);
+  SetTo(counters_.prepare_failures, parts_.preparer.failures(options_.preparer_slot));
   if (!output) return false;
 
   // Named after its first packet. Threads may share a directory: each has its own residue.
@@ -133,6 +133,7 @@ void BlockWriter::FillHeader(const Block& block, uint64_t disk_bytes, const Bloc
   header.interface_index = options_.interface_index;
   header.link_type = kLinkTypeEthernet;
   header.thread = static_cast<uint16_t>(options_.thread);
+  header.snaplen = options_.snaplen;
   options_.interface_name.copy(header.interface_name, sizeof(header.interface_name) - 1);
   SealBlockHeader(header);
   std::memcpy(block.memory.data() + kKernelHeaderBytes, &header, sizeof header);

@@ -28,15 +28,17 @@ namespace steno {
 inline constexpr size_t kWriterFiles = 4;
 
 struct BlockWriterOptions {
-  unsigned thread = 0;
-  unsigned threads = 1;
-  uint64_t file_bytes = 0;                  // a file is complete when the next block would go beyond this ...
-  bool extend = false;                      // ... even if less was allocated
+  unsigned thread = 0;       // number among ...
+  unsigned threads = 1;      // ... all that may record into its directory, other processes' included
+  size_t preparer_slot = 0;  // where its files come from
+  uint64_t file_bytes = 0;   // a file is complete when the next block would go beyond this ...
+  bool extend = false;       // ... even if less was allocated
   int64_t file_age_ns = 60 * kNsPerSecond;  // or when its first block is this old
   unsigned queue_depth = 128;
   uint32_t slots = 0;  // blocks that may be in flight: slot numbers are below this
   uint32_t interface_index = 0;
   std::string interface_name;
+  uint32_t snaplen = 0;  // bytes of packets that were asked for; 0: all
   bool index = true;
 };
 

@@ -14,6 +14,7 @@ namespace steno {
 struct RecordedPacket {
   int64_t time_ns = 0;
   std::vector<uint8_t> frame;  // without a stripped tag
+  uint32_t wire_bytes = 0;
   StrippedTag tag;
   bool gathered = false;  // its block was put together from several
 };
@@ -22,6 +23,8 @@ struct RecordedFile {
   std::string name;
   uint64_t bytes = 0;
   uint64_t drops = 0;
+  uint16_t thread = 0;
+  uint32_t snaplen = 0;
   std::vector<RecordedPacket> packets;  // in file order
 };
 

@@ -37,6 +37,8 @@ void ReadBlock(const PacketFile& file, const BlockEntry& entry, RecordedFile& in
   BlockHeader header{};
   std::memcpy(&header, bytes.data() + kKernelHeaderBytes, sizeof header);
   into.drops += header.drops;
+  into.thread = header.thread;
+  into.snaplen = header.snaplen;
   PacketWalk walk(bytes, kFirstPacketOffset, bytes.size(), entry.file_offset);
   uint32_t count = 0;
   while (const PacketView* packet = walk.Next()) {
@@ -44,6 +46,7 @@ void ReadBlock(const PacketFile& file, const BlockEntry& entry, RecordedFile& in
     EXPECT_LE(packet->time_ns, header.last_ns);
     into.packets.push_back({.time_ns = packet->time_ns,
                             .frame = {packet->frame.begin(), packet->frame.end()},
+                            .wire_bytes = packet->original_bytes,
                             .tag = packet->tag,
                             .gathered = (header.flags & kBlockGathered) != 0});
     ++count;

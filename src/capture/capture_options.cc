@@ -17,6 +17,8 @@ constexpr unsigned kMinBlocksPerThread = 8;
 // The kernel counts the blocks of a ring in 16 bits (af_packet.c: kactive_blk_num).
 constexpr unsigned kMaxBlocksPerThread = 65536;
 constexpr unsigned kMaxThreads = 256;  // members of a fanout group
+constexpr unsigned kMaxSlots = 65536;  // threads in block headers have 16 bits
+constexpr uint32_t kMinSnaplen = 64;   // headers that an index can be made of
 constexpr uint32_t kMinBlockKb = 16;
 constexpr uint32_t kMaxBlockKb = kMaxBlockBytes / 1024;
 
@@ -26,6 +28,7 @@ struct RawFlags {
   uint64_t preallocate_mb = 0;
   std::string fanout_type = "hash";
   std::string direction = "both";
+  std::string timestamp_source = "kernel";
   std::string seccomp = "kill";
   std::string testimony;
   int verbose = 0;
@@ -59,8 +62,10 @@ void DeclareIncumbentFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw
                  "How threads share packets: hash, lb, cpu, rollover, rnd, qm or the kernel's number")
       ->capture_default_str();
   app.add_option("--fanout_id", options.fanout_id, "Fanout group, to share packets with other processes");
-  app.add_option("--filter", options.filter_hex,
-                 "Compiled BPF in hexadecimal (tcpdump -ddd, printed %04x%02x%02x%08x)");
+  app.add_option(
+      "--filter", options.filter,
+      "Packets to record: an expression of tcpdump (see pcap-filter), or compiled BPF in hexadecimal "
+      "(tcpdump -ddd, printed %04x%02x%02x%08x)");
   app.add_option("--uid", options.user, "User (name or number) to run as after set-up");
   app.add_option("--gid", options.group, "Group (name or number) to run as after set-up");
   app.add_option("--index_nicelevel", options.index_nice, "Nice level of the sealing threads")
@@ -85,7 +90,20 @@ void DeclareOwnFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw) {
   app.add_option("--direction", raw.direction, "Packets to record: both, in or out")->capture_default_str();
   app.add_option("--io_engine", options.io_engine, "How to write: auto, io_uring, libaio or pwrite")
       ->capture_default_str();
+  app.add_option("--snaplen", options.snaplen, "Bytes to record of each packet, 0 for all")
+      ->capture_default_str();
+  app.add_option(
+         "--timestamp_source", raw.timestamp_source,
+         "Whose clock packets are stamped by: kernel, nic, or auto (nic if it can and its clock is right)")
+      ->capture_default_str();
   app.add_option("--cpus", options.cpus, "CPU of each capture thread")->delimiter(',');
+  app.add_option("--numa_node", options.numa_node,
+                 "Keep threads and memory on this node: its number, auto (the interface's) or none")
+      ->capture_default_str();
+  app.add_option("--first_slot", options.first_slot,
+                 "Number of this process' first thread among all --slots");
+  app.add_option("--slots", options.slots,
+                 "Threads of all processes that record into these directories; 0: only ours");
   app.add_option("--arena_fds", options.arena_fds, "Inherited memory of each thread's live index")
       ->delimiter(',');
   app.add_option("--parent_fd", options.parent_fd, "Pipe whose end of file means: stop");
@@ -157,6 +175,10 @@ Status CheckOptions(const CaptureOptions& options) {
   }
   STENO_CHECK_OK(CheckRange("--index_nicelevel", options.index_nice, -20, 19));
   STENO_CHECK_OK(CheckRange("--stats_sec", options.stats_sec, 0, 365 * 86400));
+  if (options.snaplen != 0) STENO_CHECK_OK(CheckRange("--snaplen", options.snaplen, kMinSnaplen, 262144));
+  if (options.slots != 0) STENO_CHECK_OK(CheckRange("--slots", options.slots, options.threads, kMaxSlots));
+  STENO_CHECK_OK(
+      CheckRange("--first_slot", options.first_slot, 0, int64_t{options.all_slots()} - options.threads));
   if (!(options.block_age_sec > 0)) return Fail(Error::Invalid("--blockage_sec: expected seconds above 0"));
   return CheckThreadLists(options);
 }
@@ -171,6 +193,10 @@ Status Finish(const CLI::App& app, const RawFlags& raw, ParsedFlags& parsed) {
       options.direction,
       Choose<Direction>("--direction", raw.direction,
                         {{"both", Direction::kBoth}, {"in", Direction::kIn}, {"out", Direction::kOut}}));
+  STENO_TRY(options.timestamp_source, Choose<TimestampSource>("--timestamp_source", raw.timestamp_source,
+                                                              {{"auto", TimestampSource::kAuto},
+                                                               {"kernel", TimestampSource::kKernel},
+                                                               {"nic", TimestampSource::kNic}}));
   STENO_TRY(options.seccomp, Choose<SeccompMode>("--seccomp", raw.seccomp,
                                                  {{"none", SeccompMode::kNone},
                                                   {"trace", SeccompMode::kTrace},

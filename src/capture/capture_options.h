@@ -14,6 +14,7 @@
 namespace steno {
 
 enum class Direction : uint8_t { kBoth, kIn, kOut };
+enum class TimestampSource : uint8_t { kKernel, kNic, kAuto };
 enum class SeccompMode : uint8_t { kNone, kTrace, kKill };
 
 // Values of PACKET_FANOUT (<linux/if_packet.h>): the type in the low byte, flags above it.
@@ -34,7 +35,9 @@ struct CaptureOptions {
   std::optional<uint64_t> preallocate_mb;  // unset or 0: the file size
   uint32_t fanout_type = kFanoutHash;
   uint16_t fanout_id = 0;  // 0: a number of this process' own
-  std::string filter_hex;
+  std::string filter;      // an expression of tcpdump or a program in hexadecimal; empty: everything
+  uint32_t snaplen = 0;    // bytes to record of each packet; 0: all
+  TimestampSource timestamp_source = TimestampSource::kKernel;
   std::string user;
   std::string group;
   bool index = true;
@@ -46,12 +49,19 @@ struct CaptureOptions {
   uint64_t stats_blocks = 100;  // 0: no lines about the fill of blocks
   int verbosity = 0;            // -v minus -q
   std::string io_engine = "auto";
-  std::vector<unsigned> cpus;  // thread n runs on cpus[n]; empty: anywhere
+  std::vector<unsigned> cpus;      // thread n runs on cpus[n]; empty: anywhere
+  std::string numa_node = "none";  // a number, "auto" (the interface's) or "none"
+  // Other processes may record into the same directories: this one's threads are first_slot, first_slot + 1,
+  // ... of all `slots` threads; 0: of its own. Logs and block headers number threads so.
+  unsigned first_slot = 0;
+  unsigned slots = 0;
   std::vector<int> arena_fds;  // one per thread, or empty
   int parent_fd = -1;          // end of file here means: stop
 
   // Ring blocks of each thread.
   [[nodiscard]] unsigned blocks_per_thread() const;
+  // Threads of all processes that record into these directories.
+  [[nodiscard]] unsigned all_slots() const { return slots == 0 ? first_slot + threads : slots; }
 };
 
 struct ParsedFlags {

@@ -48,7 +48,7 @@ TEST(CaptureOptionsTest, AcceptsWhatSecurityOnionPasses) {
   EXPECT_EQ(parsed->options.user, "stenographer");
   EXPECT_EQ(parsed->options.group, "stenographer");
   EXPECT_EQ(parsed->options.verbosity, 1);
-  EXPECT_EQ(parsed->options.filter_hex, "0006000000040000");
+  EXPECT_EQ(parsed->options.filter, "0006000000040000");
 }
 
 TEST(CaptureOptionsTest, AcceptsEveryFlagOfTheIncumbent) {
@@ -85,6 +85,24 @@ TEST(CaptureOptionsTest, ReadsOwnFlags) {
   EXPECT_EQ(parsed->options.direction, Direction::kIn);
   EXPECT_EQ(parsed->options.verbosity, 3);
   EXPECT_EQ(parsed->options.fanout_type, 5u);
+}
+
+TEST(CaptureOptionsTest, ReadsWhatConcernsTheInterface) {
+  const auto parsed = Parse({"--filter=not port 22", "--snaplen=128", "--timestamp_source=auto",
+                             "--numa_node=1", "--threads=2", "--first_slot=4", "--slots=6"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->options.filter, "not port 22");
+  EXPECT_EQ(parsed->options.snaplen, 128u);
+  EXPECT_EQ(parsed->options.timestamp_source, TimestampSource::kAuto);
+  EXPECT_EQ(parsed->options.numa_node, "1");
+  EXPECT_EQ(parsed->options.first_slot, 4u);
+  EXPECT_EQ(parsed->options.all_slots(), 6u);
+  EXPECT_EQ(Parse({"--threads=3"})->options.all_slots(), 3u);
+  EXPECT_THAT(MessageOf({"--snaplen=63"}), HasSubstr("--snaplen=63: expected 64..262144"));
+  EXPECT_THAT(MessageOf({"--timestamp_source=ntp"}), HasSubstr("expected one of auto, kernel, nic"));
+  EXPECT_THAT(MessageOf({"--threads=2", "--slots=1"}), HasSubstr("--slots=1: expected 2.."));
+  EXPECT_THAT(MessageOf({"--threads=2", "--slots=4", "--first_slot=3"}),
+              HasSubstr("--first_slot=3: expected 0..2"));
 }
 
 TEST(CaptureOptionsTest, ThreadsHaveAtLeastEightBlocks) {

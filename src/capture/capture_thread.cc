@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "base/log.h"
 #include "capture/counter.h"
@@ -270,6 +271,8 @@ void CaptureThread::ReadStatistics() {
 void CaptureThread::EverySecond() {
   second_ns_ = now_ns_ + kNsPerSecond;
   ReadStatistics();
+  const uint64_t drops = ValueOf(counters_.ring_drops);
+  SetTo(counters_.ring_drops_second, drops - std::exchange(second_drops_, drops));
   CheckSource();
 }
 

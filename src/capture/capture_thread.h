@@ -120,6 +120,7 @@ class CaptureThread {
   bool flushed_ = false;     // stopping: the ring is empty, the last file is closed
   uint64_t fill_blocks_ = 0;
   uint64_t fill_bytes_ = 0;
+  uint64_t second_drops_ = 0;  // ring_drops when the current second began
   LogLimiter statistics_log_;
   bool source_lost_ = false;
   LogLimiter source_log_;

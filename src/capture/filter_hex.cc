@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 #include <linux/if_packet.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace steno {
 namespace {
 
-constexpr size_t kInstructionDigits = 16;
 constexpr uint32_t kWholePacket = 0x40000;  // above any packet's length, as tcpdump's programs return it
 
 sock_filter Statement(uint16_t code, uint32_t operand) {
@@ -68,6 +68,19 @@ FilterProgram RestrictDirection(FilterProgram program, Direction direction) {
   if (program.empty()) program.push_back(Statement(BPF_RET | BPF_K, kWholePacket));
   whole.insert(whole.end(), program.begin(), program.end());
   return whole;
+}
+
+Result<FilterProgram> LimitLength(FilterProgram program, uint32_t snaplen) {
+  if (program.empty()) return FilterProgram{Statement(BPF_RET | BPF_K, snaplen)};
+  for (sock_filter& instruction : program) {
+    if (BPF_CLASS(instruction.code) != BPF_RET) continue;
+    if (BPF_RVAL(instruction.code) != BPF_K) {
+      return Fail(Error::Unsupported(
+          "--snaplen: the program of --filter computes its answer, so that it cannot be limited"));
+    }
+    instruction.k = std::min(instruction.k, snaplen);
+  }
+  return program;
 }
 
 FilterProgram DropAllProgram() { return {Statement(BPF_RET | BPF_K, 0)}; }

@@ -49,5 +49,18 @@ TEST(FilterHexTest, DirectionGoesInFrontAndKeepsTheProgram) {
   EXPECT_EQ(RestrictDirection({}, Direction::kOut).size(), 4u);
 }
 
+TEST(FilterHexTest, LengthsAreLimitedByWhatTheProgramReturns) {
+  const auto arp = LimitLength(*ParseFilterHex(kArp), 100);
+  ASSERT_TRUE(arp);
+  EXPECT_EQ((*arp)[2].k, 100u);
+  EXPECT_EQ((*arp)[3].k, 0u) << "what is dropped stays dropped";
+  EXPECT_EQ((*LimitLength(*ParseFilterHex(kArp), 0x50000))[2].k, 0x40000u);
+  const auto all = LimitLength({}, 64);
+  ASSERT_EQ(all->size(), 1u);
+  EXPECT_EQ((*all)[0].k, 64u);
+  // ret a
+  EXPECT_THAT(LimitLength(*ParseFilterHex("0016000000000000"), 64).error().message, HasSubstr("--snaplen"));
+}
+
 }  // namespace
 }  // namespace steno

@@ -27,6 +27,11 @@ std::string ListInterfaces() {
 }  // namespace
 
 Result<int> FindEthernetInterface(const std::string& name) {
+  if (name == "any") {
+    return Fail(Error::Unsupported(
+        "interface 'any': the packets of all interfaces together have no Ethernet headers; name the "
+        "interfaces to record"));
+  }
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return Fail(Error::System("socket for interface requests"));
   ifreq request{};

@@ -16,9 +16,10 @@
 
 #include "base/log.h"
 #include "capture/counter.h"
+#include "capture/numa.h"
+#include "capture/open_rings.h"
 #include "capture/sandbox.h"
 #include "capture/stats_line.h"
-#include "capture/tpacket_ring.h"
 
 namespace steno {
 namespace {
@@ -75,7 +76,10 @@ void TakeOver(Arena& arena) {
                            &counters.ring_blocks_total,
                            &counters.heartbeat_ns,
                            &counters.started_ns,
-                           &counters.last_packet_ns}) {
+                           &counters.last_packet_ns,
+                           &counters.ring_drops_second,
+                           &counters.nic_drops,
+                           &counters.softnet_drops}) {
     SetTo(*counter, 0);
   }
   arena.header().pid.store(static_cast<uint32_t>(::getpid()), std::memory_order_release);
@@ -110,7 +114,9 @@ Result<std::unique_ptr<Recorder>> Recorder::Start(const CaptureOptions& options)
   }
   recorder->event_fd_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!recorder->event_fd_.valid()) return Fail(Error::System("eventfd"));
-  STENO_CHECK_OK(recorder->OpenArenas());
+  STENO_TRY(const auto numa_node, FindNumaNode(options.numa_node, options.interface_name));
+  if (numa_node) StayOnNumaNode(*numa_node);  // before the first large memory
+  STENO_CHECK_OK(recorder->OpenArenas(numa_node));
   STENO_CHECK_OK(recorder->OpenThreads());
   STENO_CHECK_OK(DropPrivileges(identity));
   STENO_CHECK_OK(recorder->CheckDirectories());
@@ -127,43 +133,21 @@ Status Recorder::CheckDirectories() const {
   return {};
 }
 
-Status Recorder::OpenArenas() {
+Status Recorder::OpenArenas(std::optional<unsigned> numa_node) {
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
     auto arena =
         options_.arena_fds.empty() ? Arena::Create(thread) : Arena::Attach(options_.arena_fds[thread], true);
     if (!arena) return Fail(std::move(arena).error().With(fmt::format("thread {}", thread)));
     TakeOver(*arena);
+    if (numa_node) PlaceOnNumaNode(*numa_node, arena->memory());
     arenas_.push_back(std::move(*arena));
   }
   return {};
 }
 
-Result<std::vector<std::unique_ptr<PacketSource>>> Recorder::OpenRings() {
-  STENO_TRY(FilterProgram filter, ParseFilterHex(options_.filter_hex));
-  const RingOptions ring_options{.interface_name = options_.interface_name,
-                                 .block_bytes = options_.block_kb * 1024,
-                                 .block_count = options_.blocks_per_thread(),
-                                 .promiscuous = options_.promiscuous,
-                                 .filter = RestrictDirection(std::move(filter), options_.direction)};
-  FanoutOptions fanout{.type = options_.fanout_type, .id = {}};
-  if (options_.fanout_id != 0) fanout.id = options_.fanout_id;
-  std::vector<std::unique_ptr<PacketSource>> rings;
-  for (unsigned thread = 0; thread < options_.threads; ++thread) {
-    STENO_TRY(std::unique_ptr<TPacketRing> ring, TPacketRing::Open(ring_options));
-    if (options_.threads > 1 || options_.fanout_id != 0) {
-      STENO_TRY(const uint16_t group, ring->JoinFanout(fanout));
-      fanout.id = group;
-      STENO_INFO("thread {}: fanout group {}, type {:#x}", thread, group, fanout.type);
-    }
-    STENO_INFO("thread {}: interface {}, ring of {} blocks of {} KiB", thread, options_.interface_name,
-               ring->block_count(), ring->block_bytes() / 1024);
-    rings.push_back(std::move(ring));
-  }
-  return rings;
-}
-
 Status Recorder::OpenThreads() {
-  STENO_TRY(auto sources, OpenRings());
+  STENO_TRY(auto sources, OpenRings(options_));
+  losses_.emplace(options_.interface_name);
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
     STENO_TRY(const uint64_t file_bytes, FileBytes(PacketDirectory(thread)));
     file_bytes_.push_back(file_bytes);
@@ -180,16 +164,19 @@ Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread,
   STENO_TRY(BlockGatherer gatherer, BlockGatherer::Create());
   STENO_TRY(IndexBuilder builder, IndexBuilder::Create());
   const uint64_t file_bytes = file_bytes_[thread];
-  STENO_INFO("thread {}: writing by {}, files of {} MiB", thread, choice.reason, file_bytes / kMiB);
+  STENO_INFO("thread {}: writing by {}, files of {} MiB", options_.first_slot + thread, choice.reason,
+             file_bytes / kMiB);
   CaptureThreadOptions capture{
-      .writer = {.thread = thread,
-                 .threads = options_.threads,
+      .writer = {.thread = options_.first_slot + thread,
+                 .threads = options_.all_slots(),
+                 .preparer_slot = thread,
                  .file_bytes = file_bytes,
                  .extend =
                      options_.preallocate_mb.value_or(0) > 0 && *options_.preallocate_mb * kMiB < file_bytes,
                  .file_age_ns = options_.file_age_sec * kNsPerSecond,
                  .queue_depth = options_.write_queue,
                  .interface_name = options_.interface_name,
+                 .snaplen = options_.snaplen,
                  .index = options_.index},
       .gather_age_ns = static_cast<int64_t>(options_.block_age_sec * static_cast<double>(kNsPerSecond)),
       .stats_blocks = options_.stats_blocks,
@@ -229,8 +216,8 @@ Status Recorder::StartThreads() {
   }
   preparer_ = std::make_unique<FilePreparer>(std::move(slots));
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
-    const SealingOptions sealing{.thread = thread,
-                                 .threads = options_.threads,
+    const SealingOptions sealing{.thread = options_.first_slot + thread,
+                                 .threads = options_.all_slots(),
                                  .index_directory = IndexDirectory(thread),
                                  .nice = options_.index_nice};
     sealing_.push_back(std::make_unique<SealingThread>(sealing, arenas_[thread].counters()));
@@ -250,6 +237,7 @@ void Recorder::RequestStop() {
 Status Recorder::Wait(int signal_fd) {
   const bool statistics = options_.verbosity > 0 && options_.stats_sec > 0;
   const int64_t interval_ns = options_.stats_sec * kNsPerSecond;
+  int64_t losses_ns = started_ns_;
   int64_t statistics_ns = started_ns_ + interval_ns;
   while (true) {
     const int64_t now = MonotonicNs();
@@ -257,11 +245,19 @@ Status Recorder::Wait(int signal_fd) {
       LogStatistics(now);
       statistics_ns += interval_ns;
     }
-    const int64_t left_ms = (statistics_ns - now) / kNsPerMs + 1;
-    const int timeout_ms = statistics ? static_cast<int>(std::clamp<int64_t>(left_ms, 0, 3'600'000)) : -1;
+    if (losses_ && now >= losses_ns) {
+      losses_->Look(arenas_, now);
+      losses_ns = now + kNsPerSecond;
+    }
+    int64_t due_ns = losses_ ? losses_ns : INT64_MAX;
+    if (statistics) due_ns = std::min(due_ns, statistics_ns);
+    const int64_t left_ms = (due_ns - now) / kNsPerMs + 1;
+    const int timeout_ms =
+        due_ns == INT64_MAX ? -1 : static_cast<int>(std::clamp<int64_t>(left_ms, 0, 3'600'000));
     if (StopWanted(signal_fd, timeout_ms)) break;
   }
   const Status stopped = StopThreads();
+  if (losses_) losses_->Look(arenas_, MonotonicNs());
   if (statistics) LogStatistics(MonotonicNs());
   return stopped;
 }
@@ -297,12 +293,12 @@ bool Recorder::StopWanted(int signal_fd, int timeout_ms) {
 void Recorder::LogStatistics(int64_t now_ns) {
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
     CaptureCounters& counters = arenas_[thread].counters();
-    STENO_INFO("{}", FormatStatsLine(thread, {.bytes = ValueOf(counters.stored_bytes),
-                                              .elapsed_ns = now_ns - started_ns_,
-                                              .packets = ValueOf(counters.packets),
-                                              .blocks = ValueOf(counters.blocks),
-                                              .polls = ValueOf(counters.wakeups),
-                                              .drops = ValueOf(counters.ring_drops)}));
+    STENO_INFO("{}", FormatStatsLine(options_.first_slot + thread, {.bytes = ValueOf(counters.stored_bytes),
+                                                                    .elapsed_ns = now_ns - started_ns_,
+                                                                    .packets = ValueOf(counters.packets),
+                                                                    .blocks = ValueOf(counters.blocks),
+                                                                    .polls = ValueOf(counters.wakeups),
+                                                                    .drops = ValueOf(counters.ring_drops)}));
     SetTo(counters.write_latency_max_ns, 0);
   }
 }

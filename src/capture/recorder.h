@@ -6,12 +6,14 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "capture/capture_options.h"
 #include "capture/capture_thread.h"
+#include "capture/loss_watch.h"
 #include "index/arena.h"
 
 namespace steno {
@@ -26,7 +28,8 @@ class Recorder {
 
   // Runs until a signal arrives at `signal_fd` (a signalfd; -1: none), the parent is gone, the packet limit
   // is reached, or a thread ends; then stops all threads and waits until every packet that had arrived is on
-  // disk and its file published. Writes the statistics lines meanwhile.
+  // disk and its file published. Writes the statistics lines meanwhile. kStale: a recorder that is started
+  // now will record what this one cannot any more.
   Status Wait(int signal_fd);
 
   // Makes Wait() return. From any thread, also from a signal handler.
@@ -38,10 +41,9 @@ class Recorder {
   explicit Recorder(const CaptureOptions& options);
 
   Status CheckDirectories() const;
-  Status OpenArenas();
+  Status OpenArenas(std::optional<unsigned> numa_node);
   Status OpenThreads();
   Result<std::unique_ptr<CaptureThread>> OpenThread(unsigned thread, std::unique_ptr<PacketSource> source);
-  Result<std::vector<std::unique_ptr<PacketSource>>> OpenRings();
   Status StartThreads();
   Result<uint64_t> FileBytes(const std::string& directory) const;
   bool StopWanted(int signal_fd, int timeout_ms);
@@ -55,6 +57,7 @@ class Recorder {
   UniqueFd event_fd_;  // a thread or RequestStop() wants attention
   std::atomic<bool> stop_requested_{false};
   int64_t started_ns_ = 0;
+  std::optional<LossWatch> losses_;
 
   // Destroyed from the end: capture threads use what stands before them.
   std::vector<Arena> arenas_;

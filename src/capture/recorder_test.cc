@@ -15,87 +15,11 @@
 #include <future>
 #include <thread>
 
-#include "capture/capture_fixture.h"
 #include "capture/counter.h"
-#include "testing/temp_dir.h"
+#include "capture/recorder_fixture_test.h"
 
 namespace steno {
 namespace {
-
-using testing::TempDir;
-
-#define RUN_IN_NAMESPACE(...)                                                                                \
-  do {                                                                                                       \
-    if (const std::string reason = InNetworkNamespace(__VA_ARGS__); !reason.empty()) GTEST_SKIP() << reason; \
-  } while (0)
-
-class RecorderTest : public ::testing::Test {
- protected:
-  CaptureOptions Options(unsigned threads = 1) {
-    CaptureOptions options;
-    options.directory = dir_.path();
-    options.interface_name = "veth-rx";
-    options.threads = threads;
-    options.blocks = 16;
-    options.file_mb = 16;
-    options.seccomp = SeccompMode::kNone;
-    for (unsigned thread = 0; thread < threads; ++thread) {
-      for (const char* kind : {"PKT", "IDX"})
-        std::filesystem::create_directories(dir_.path() + "/" + kind + std::to_string(thread));
-    }
-    return options;
-  }
-
-  [[nodiscard]] std::string Packets(unsigned thread = 0) const {
-    return dir_.path() + "/PKT" + std::to_string(thread);
-  }
-  [[nodiscard]] std::string Indexes(unsigned thread = 0) const {
-    return dir_.path() + "/IDX" + std::to_string(thread);
-  }
-
-  // Records while `send` runs; returns how long stopping took, in ms. Starting a recorder takes the
-  // capabilities of the thread that does it, so `send` has a thread of its own that was there before.
-  static int64_t Record(const CaptureOptions& options,
-                        const std::function<void(const Recorder&, const FrameSender&)>& send) {
-    const FrameSender tx(options.interface_name == "lo" ? "lo" : "veth-tx");
-    std::promise<const Recorder*> started;
-    std::thread sender([&] {
-      if (const Recorder* recorder = started.get_future().get(); recorder != nullptr) send(*recorder, tx);
-    });
-    auto recorder = Recorder::Start(options);
-    EXPECT_TRUE(recorder) << recorder.error().message;
-    started.set_value(recorder ? recorder->get() : nullptr);
-    sender.join();
-    if (!recorder) return 0;
-    const int64_t start = MonotonicNs();
-    (*recorder)->RequestStop();
-    const Status stopped = (*recorder)->Wait(-1);
-    EXPECT_TRUE(stopped) << stopped.error().message;
-    return (MonotonicNs() - start) / kNsPerMs;
-  }
-
-  [[nodiscard]] std::vector<uint32_t> Numbers(unsigned thread = 0) const {
-    std::vector<uint32_t> numbers;
-    for (const RecordedPacket& packet : NumberedPackets(Packets(thread))) {
-      numbers.push_back(NumberOf(packet.frame));
-      EXPECT_EQ(packet.frame, NumberedFrame(numbers.back()));
-    }
-    return numbers;
-  }
-
-  // Files have indexes of the same names, and nothing hidden is left.
-  void ExpectComplete(unsigned thread = 0) const {
-    EXPECT_EQ(NamesIn(Packets(thread)), NamesIn(Indexes(thread)));
-  }
-
-  TempDir dir_;
-};
-
-std::vector<uint32_t> Sequence(uint32_t count) {
-  std::vector<uint32_t> numbers(count);
-  for (uint32_t number = 0; number < count; ++number) numbers[number] = number;
-  return numbers;
-}
 
 TEST_F(RecorderTest, RecordsEveryPacketByteForByteOverSeveralFiles) {
   RUN_IN_NAMESPACE([this] {
@@ -293,7 +217,7 @@ TEST_F(RecorderTest, AppliesTheFilter) {
   RUN_IN_NAMESPACE([this] {
     CaptureOptions options = Options();
     // ldh [12]; jeq #0x806, take, drop: only ARP.
-    options.filter_hex =
+    options.filter =
         "002800000000000c0015000100000806"
         "00060000000400000006000000000000";
     Record(options, [](const Recorder&, const FrameSender& tx) {
@@ -362,7 +286,7 @@ TEST_F(RecorderTest, SetUpErrorsSayWhatIsWrong) {
     options.user = "no-such-user";
     EXPECT_NE(message(options).find("--uid=no-such-user"), std::string::npos) << message(options);
     options = Options();
-    options.filter_hex = "00";
+    options.filter = "00";
     EXPECT_NE(message(options).find("--filter"), std::string::npos) << message(options);
     RunCommand("ip link add raw0 type ipip 2>/dev/null || ip tuntap add raw0 mode tun 2>/dev/null || true");
     if (::if_nametoindex("raw0") != 0) {

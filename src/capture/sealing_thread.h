@@ -31,8 +31,8 @@ struct SealJob {
 };
 
 struct SealingOptions {
-  unsigned thread = 0;
-  unsigned threads = 1;
+  unsigned thread = 0;   // number among ...
+  unsigned threads = 1;  // ... all that may record into the directory, other processes' included
   std::string index_directory;
   int nice = 0;
 };

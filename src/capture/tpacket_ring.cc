@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <linux/if_packet.h>
+#include <linux/net_tstamp.h>
 #include <net/ethernet.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -49,6 +50,10 @@ Result<std::unique_ptr<TPacketRing>> TPacketRing::Open(const RingOptions& option
   STENO_TRY(ring.socket_, OpenSocket());
   STENO_CHECK_OK(SetOption(ring.fd(), SOL_PACKET, PACKET_VERSION, int{TPACKET_V3}, "select TPACKET_V3"));
   STENO_CHECK_OK(ring.CloseGate());
+  if (options.nic_clock) {
+    STENO_CHECK_OK(SetOption(ring.fd(), SOL_PACKET, PACKET_TIMESTAMP, int{SOF_TIMESTAMPING_RAW_HARDWARE},
+                             "have packets stamped by the NIC"));
+  }
 
   uint32_t count = std::max(options.block_count, kMinRingBlocks);
   Status made = ring.MakeRing(options.block_bytes, count);
@@ -162,7 +167,12 @@ Status TPacketRing::Check(bool& lost) {
   const Status bound = Bind();
   if (bound) lost = false;
   // EINVAL: a member of a fanout group. Everything else may pass.
-  return bound || bound.error().sys_errno != EINVAL ? Status{} : bound;
+  if (bound || bound.error().sys_errno != EINVAL) return {};
+  return Fail(
+      Error{.code = ErrorCode::kStale,
+            .message = fmt::format("interface {} has been made anew, and the kernel does not let members of "
+                                   "a fanout group move to another: ending, to be started again",
+                                   interface_name_)});
 }
 
 }  // namespace steno

@@ -27,7 +27,8 @@ struct RingOptions {
   uint32_t block_bytes = kDefaultBlockBytes;  // multiple of the page size
   uint32_t block_count = 1024;
   bool promiscuous = true;
-  FilterProgram filter;  // empty: every packet
+  FilterProgram filter;    // empty: every packet
+  bool nic_clock = false;  // packets bear the time of the NIC's clock where it gave one
 };
 
 struct FanoutOptions {
@@ -51,7 +52,7 @@ class TPacketRing final : public PacketSource {
   void Return(uint32_t block) override;
   Result<SourceStatistics> ReadStatistics() override;
   // An interface that is only down comes back by itself. One that was removed is bound to again once there is
-  // one of that name; the kernel refuses that to members of a fanout group, which is the error.
+  // one of that name; the kernel refuses that to members of a fanout group: kStale.
   Status Check(bool& lost) override;
   // The kernel's timer has cut the last block by then.
   [[nodiscard]] int64_t last_block_ns() const override { return (kRetireMs + 50) * kNsPerMs; }

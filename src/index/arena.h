@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
 
 #include "base/mapping.h"
 #include "base/result.h"
@@ -18,7 +19,7 @@
 namespace steno {
 
 inline constexpr uint64_t kArenaMagic = 0x314E4552414E5453;  // "STNAREN1"
-inline constexpr uint32_t kArenaVersion = 1;
+inline constexpr uint32_t kArenaVersion = 2;
 inline constexpr unsigned kArenaSegments = 2;  // one active, one sealing
 
 using Counter = std::atomic<uint64_t>;
@@ -46,9 +47,13 @@ struct CaptureCounters {
   Counter write_latency_max_ns;  // since the last statistics line
   Counter ring_blocks_used;      // now: blocks that the kernel has handed over and that are not back
   Counter ring_blocks_total;
-  Counter heartbeat_ns;    // CLOCK_MONOTONIC of the capture thread's latest turn
-  Counter started_ns;      // wall clock
-  Counter last_packet_ns;  // wall clock, of the latest packet
+  Counter heartbeat_ns;       // CLOCK_MONOTONIC of the capture thread's latest turn
+  Counter started_ns;         // wall clock
+  Counter last_packet_ns;     // wall clock, of the latest packet
+  Counter ring_drops_second;  // of ring_drops, those of the latest second
+  // Lost before any ring, by the process' interface and by the kernel; counted by its first thread only.
+  Counter nic_drops;      // the interface's rx_dropped and rx_missed_errors
+  Counter softnet_drops;  // "dropped" of /proc/net/softnet_stat, of all interfaces
 };
 
 struct alignas(4096) ArenaHeader {
@@ -72,6 +77,7 @@ class Arena {
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] ArenaHeader& header() const { return *header_; }
   [[nodiscard]] CaptureCounters& counters() const { return header_->counters; }
+  [[nodiscard]] std::span<uint8_t> memory() const { return mapping_.bytes(); }
   // REQUIRES: index < kArenaSegments.
   [[nodiscard]] const SegmentMemory& segment(unsigned index) const { return segments_[index]; }
 

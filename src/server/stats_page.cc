@@ -46,7 +46,7 @@ void AddServer(Values& values, const ServerStats& stats) {
 }
 
 void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
-  const std::array<std::pair<const char*, const Counter*>, 24> list = {{
+  const std::array<std::pair<const char*, const Counter*>, 27> list = {{
       {"packets", &counters.packets},
       {"bytes", &counters.bytes},
       {"stored_packets", &counters.stored_packets},
@@ -71,6 +71,9 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
       {"heartbeat_ns", &counters.heartbeat_ns},
       {"started_ns", &counters.started_ns},
       {"last_packet_ns", &counters.last_packet_ns},
+      {"ring_drops_second", &counters.ring_drops_second},
+      {"nic_drops", &counters.nic_drops},
+      {"softnet_drops", &counters.softnet_drops},
   }};
   for (const auto& [name, counter] : list) {
     values[fmt::format("stenotype_thread{}_{}", thread, name)] =

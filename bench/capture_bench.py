@@ -20,7 +20,6 @@ import freshness
 from capture_lab import Unmeasurable, lab, median
 
 MIX_RATES = [1_000_000, 800_000, 600_000, 450_000, 300_000, 200_000, 100_000]
-STORED_BYTES_PER_SMALL_FRAME = 144  # with its headers (docs/FORMAT.md)
 QUIET_FRAMES_PER_SECOND = 10
 
 
@@ -33,7 +32,6 @@ class Session:
         self.incumbent = None if options.no_incumbent else bench.incumbent_product()
         self.directory = bench.make_directory()
         self.pcaps = sorted(path for path in glob.glob(options.pcaps + "/**", recursive=True) if os.path.isfile(path))
-        self.source_pps = {}
 
     def products(self):
         return [product for product in (self.incumbent, self.this) if product]
@@ -42,145 +40,185 @@ class Session:
         """The real mix, or what stands for it where there are no captures."""
         return ("pcap", "--pcap", *self.pcaps) if self.pcaps else ("imix",)
 
-    def load(self, product, flags, kind, *options):
-        run = bench.measure_load(product, self.directory, flags, kind, "--seconds", self.seconds, *options)
-        self.source_pps[kind] = max(run["pps"], self.source_pps.get(kind, 0))
-        return run
+    def loads(self, bytes_per_second, flags, *traffic):
+        """The same load for each product in turn, and that several times."""
+        bench.require_space(self.directory, bytes_per_second * self.seconds)
+        return [bench.measure_load(product, self.directory, flags, *traffic, "--seconds", self.seconds)
+                for _ in range(self.runs) for product in self.products()]
+
+    def held_rate(self):
+        """The highest rate of the real mix that the source reaches and every product records without loss."""
+        for rate in [self.pps] if self.pps else MIX_RATES:
+            runs = [bench.measure_load(product, self.directory, [], *self.mix(), "--seconds", 3, "--pps", rate)
+                    for product in self.products()]
+            if all(run["lost"] == 0 and run["pps"] > 0.97 * rate for run in runs):
+                return rate
+        raise Unmeasurable("no rate down to %d/s that the source reaches and all hold without loss" % rate)
+
+
+def of(runs, product, value):
+    """value(run) of each run of a product."""
+    return [value(run) for run in runs if run["product"] == product]
+
+
+def for_both(runs, text):
+    """text(name) for each product that has runs: "incumbent ..., this ..."."""
+    return ", ".join("%s %s" % (name, text(name)) for name in ("incumbent", "this") if of(runs, name, len))
 
 
 class Figure:
-    """A row of the table, and the runs behind it. Numbers: in the unit that `what` names; None where not measured."""
+    """A row of the table: how to measure it (runs), and what the runs mean (columns, whether the reach is met, a note)."""
+    what = unit = reach = ""
 
-    def __init__(self, what, reach, unit="", note=""):
-        self.what, self.reach, self.unit, self.note = what, reach, unit, note
-        self.incumbent = self.this = self.ratio = self.met = None
-        self.runs = []
+    def measure(self, session):
+        raise NotImplementedError
 
-    def of_runs(self, runs, value):
-        """Fills both columns with the medians of `value(run)`."""
-        self.runs = runs
-        for name in ("incumbent", "this"):
-            values = [value(run) for run in runs if run["product"] == name]
-            setattr(self, name, median(values) if values else None)
-        self.ratio = self.this / self.incumbent if self.this is not None and self.incumbent else None
+    def value(self, run):
+        """A run's figure, in the unit."""
+        raise NotImplementedError
 
-    def as_json(self):
-        return {"what": self.what, "unit": self.unit, "incumbent": self.incumbent, "this": self.this, "ratio": self.ratio,
-                "reach": self.reach, "met": self.met, "note": self.note, "measured": time.strftime("%Y-%m-%d %H:%M:%S"),
-                "runs": self.runs}
+    def met(self, runs, row):
+        raise NotImplementedError
 
+    def note(self, runs):
+        raise NotImplementedError
 
-def loss(session, what, kind, *options):
-    bench.require_space(session.directory, 2e6 * 700 * session.seconds)
-    runs = [session.load(product, [], kind, *options) for _ in range(session.runs) for product in session.products()]
-    figure = Figure(what, "0 in every run", "%")
-    figure.of_runs(runs, lambda run: 100 * run["lost"] / run["sent"])
-    ours = [run for run in runs if run["product"] == "this"]
-    figure.met = all(run["lost"] == 0 for run in ours)
-    figure.note = "lost in each run: this %s; it counts %s; source %.2f Mpps" % (
-        [run["lost"] for run in ours], [run["counted_drops"] for run in ours], median([run["pps"] for run in ours]) / 1e6)
-    return figure
+    def columns(self, runs):
+        medians = {name: median(of(runs, name, self.value)) if of(runs, name, len) else None
+                   for name in ("incumbent", "this")}
+        ratio = medians["this"] / medians["incumbent"] if medians["this"] is not None and medians["incumbent"] else None
+        return {**medians, "ratio": ratio}
+
+    def row(self, runs):
+        row = {"what": self.what, "unit": self.unit, "reach": self.reach, **self.columns(runs)}
+        return {**row, "met": self.met(runs, row), "note": self.note(runs)}
 
 
-def p1(session):
-    return loss(session, "lost, IMIX of 65,536 flows, one core's full rate", "imix")
+class Loss(Figure):
+    unit, reach = "% lost", "0 in every run"
+
+    def __init__(self, what, *traffic):
+        self.what, self.traffic = what, traffic
+
+    def measure(self, session):
+        return session.loads(1.5e9, [], *self.traffic)
+
+    def value(self, run):
+        return 100 * run["lost"] / run["sent"]
+
+    def met(self, runs, row):
+        return all(lost == 0 for lost in of(runs, "this", lambda run: run["lost"]))
+
+    def note(self, runs):
+        return "packets lost in each run: %s; source %.2f to %.2f Mpps" % (
+            for_both(runs, lambda name: of(runs, name, lambda run: run["lost"])),
+            min(run["pps"] for run in runs) / 1e6, max(run["pps"] for run in runs) / 1e6)
 
 
-def p2(session):
-    return loss(session, "lost, 60-byte SYN flood, random addresses, full rate", "flood", "--tcp")
+class CpuPerPacket(Figure):
+    what, unit, reach = "recorder CPU per packet, real mix at an equal rate", "ns", "ratio <= 0.2"
+
+    def measure(self, session):
+        rate = session.held_rate()
+        return session.loads(0.7e9, [], *session.mix(), "--pps", rate)
+
+    def value(self, run):
+        return 1e9 * run["cpu_seconds"] / run["stored"]
+
+    def met(self, runs, row):
+        return row["ratio"] <= 0.2 if row["ratio"] else None
+
+    def note(self, runs):
+        return "%s, %d packets/s of %.0f bytes; lost: %s; until files and indexes are complete: %s ns" % (
+            "IMIX for lack of captures" if runs[0]["traffic"] == "imix" else "captures", median([run["pps"] for run in runs]),
+            runs[0]["bytes"] / runs[0]["sent"], for_both(runs, lambda name: of(runs, name, lambda run: run["lost"])),
+            for_both(runs, lambda name: "%.0f" % median(
+                of(runs, name, lambda run: 1e9 * run["cpu_seconds_to_end"] / run["stored"]))))
 
 
-def held_rate(session):
-    """The highest rate that the source reaches and every product records without loss."""
-    for rate in [session.pps] if session.pps else MIX_RATES:
-        runs = [bench.measure_load(product, session.directory, [], *session.mix(), "--seconds", 3, "--pps", rate)
-                for product in session.products()]
-        if all(run["lost"] == 0 and run["pps"] > 0.97 * rate for run in runs):
-            return rate
-    raise Unmeasurable("no rate down to %d/s that the source reaches and all hold without loss" % rate)
+class Freshness(Figure):
+    what, unit, reach = "wire to query, on a busy / on a quiet link", "s", "< 1 / < 2"
 
-
-def p3(session):
-    bench.require_space(session.directory, 1e6 * 500 * session.seconds)
-    rate = held_rate(session)
-    runs = [session.load(product, [], *session.mix(), "--pps", rate)
-            for _ in range(session.runs) for product in session.products()]
-    figure = Figure("recorder CPU per packet, real mix, equal rate", "ratio <= 0.2", "ns")
-    figure.of_runs(runs, lambda run: 1e9 * run["cpu_seconds"] / run["stored"])
-    figure.met = figure.ratio <= 0.2 if figure.ratio else None
-    figure.note = "at %d packets/s%s, of %.0f bytes; lost %s; until its end, files and indexes complete: %s ns" % (
-        rate, "" if session.pcaps else " (IMIX: there are no captures)", runs[0]["bytes"] / runs[0]["sent"],
-        [run["lost"] for run in runs],
-        " and ".join("%s %.0f" % (product.name, median([1e9 * run["cpu_seconds_to_end"] / run["stored"]
-                                                        for run in runs if run["product"] == product.name]))
-                     for product in session.products()))
-    return figure
-
-
-def p12(session):
-    bench.require_space(session.directory, 1e6 * 1600 * session.seconds)
-    runs = [session.load(product, ["--no_index"], "fixed", "--bytes", 1514)
-            for _ in range(session.runs) for product in session.products()]
-    for run in runs:
-        run["stored_bytes_per_second"] = run["disk_bytes"] / (run["seconds"] + run["drained_after"])
-    figure = Figure("CPU without index, 1514-byte frames, full rate", "<= 3", "% of a core")
-    figure.of_runs(runs, lambda run: 100 * run["cpu_seconds"] / (run["seconds"] + run["drained_after"]))
-    figure.met = figure.this <= 3
-    figure.note = "writing %s" % ", ".join(
-        "%s %.2f GB/s (lost %.1f %%)" % (
-            product.name, median([run["stored_bytes_per_second"] for run in runs if run["product"] == product.name]) / 1e9,
-            median([100 * run["lost"] / run["sent"] for run in runs if run["product"] == product.name]))
-        for product in session.products())
-    return figure
-
-
-def p9(session):
-    figure = Figure("wire to query, median on a busy / on a quiet link", "< 1 / < 2", "s")
-    runs = []
-    for product in session.products():
-        for link in ("busy", "quiet"):
-            waits = freshness.measure(product, session.directory, link)
-            runs.append({"product": product.name, "link": link, "seconds": waits})
-            print("  %-9s %s link: %s s" % (product.name, link, waits), file=sys.stderr, flush=True)
-    figure.runs = runs
-
-    def column(name):
-        found = [median(run["seconds"]) for run in runs if run["product"] == name]
-        return "%.2f / %.2f" % tuple(found) if found else None
-    figure.incumbent, figure.this = column("incumbent"), column("this")
-    ours = {run["link"]: run["seconds"] for run in runs if run["product"] == "this"}
-    figure.met = max(ours["busy"]) < 1 and max(ours["quiet"]) < 2
-    figure.note = "at worst %.2f / %.2f of %d; busy: %d packets/s IMIX, quiet: %d/s; %d s is the longest that is waited" % (
-        max(ours["busy"]), max(ours["quiet"]), len(ours["busy"]), freshness.BUSY_PPS, freshness.QUIET_PPS, freshness.LIMIT)
-    return figure
-
-
-def p10(session):
-    """All recorders at once: on a quiet link they do not disturb one another, and each run takes more than a minute."""
-    stop = threading.Event()
-    frames = [lab.udp4("10.1.0.%d" % i, "10.2.0.1", 30000 + i, 53, b"q" * 58) for i in range(20)]  # 100 bytes each
-    sender = threading.Thread(target=bench.send_slowly, args=(frames, QUIET_FRAMES_PER_SECOND, stop))
-    recorders = []
-    try:
-        for product in session.products():
-            recorders += [bench.Recorder(product, session.directory, "--threads=1", "--blocks=64")
-                          for _ in range(session.runs)]
-        sender.start()
-        lab.wait_for(lambda: all(complete(one) for one in recorders), 150, "a complete file of each recorder")
+    def measure(self, session):
         runs = []
-        for one in recorders:
-            stored = one.stored(complete_only=True)
-            runs.append({"product": one.product.name, "packets": stored.packets, "frame_bytes": stored.frame_bytes,
-                         "disk_bytes": stored.disk_bytes, "index_bytes": stored.index_bytes, "files": stored.files})
-    finally:
-        stop.set()
-        for one in recorders:
-            one.close()
-    figure = Figure("disk bytes per captured byte, 10 packets/s of 100 bytes", "<= 5", "")
-    figure.of_runs(runs, lambda run: run["disk_bytes"] / run["frame_bytes"])
-    figure.met = figure.this <= 5
-    figure.note = "complete files and indexes of %d packets" % runs[-1]["packets"]
-    return figure
+        for product in session.products():
+            for link in ("busy", "quiet"):
+                waits = freshness.measure(product, session.directory, link)
+                runs.append({"product": product.name, "link": link, "seconds": waits})
+                print("  %-9s %s link: %s s" % (product.name, link, waits), file=sys.stderr, flush=True)
+        return runs
+
+    def waits(self, runs, name, link):
+        return sum((run["seconds"] for run in runs if run["product"] == name and run["link"] == link), [])
+
+    def columns(self, runs):
+        text = {name: " / ".join("%.2f" % median(self.waits(runs, name, link)) for link in ("busy", "quiet"))
+                if of(runs, name, len) else None for name in ("incumbent", "this")}
+        return {**text, "ratio": None}
+
+    def met(self, runs, row):
+        return max(self.waits(runs, "this", "busy")) < 1 and max(self.waits(runs, "this", "quiet")) < 2
+
+    def note(self, runs):
+        return "%s; busy: %d packets/s of IMIX, quiet: %d/s; %d s is the longest that is waited" % (
+            for_both(runs, lambda name: "at worst %.2f / %.2f s of %d" % (
+                max(self.waits(runs, name, "busy")), max(self.waits(runs, name, "quiet")),
+                len(self.waits(runs, name, "busy")))),
+            freshness.BUSY_PPS, freshness.QUIET_PPS, freshness.LIMIT)
+
+
+class QuietDisk(Figure):
+    what, reach = "disk bytes per captured byte, 10 packets/s of 100 bytes", "<= 5"
+
+    def measure(self, session):
+        """All recorders at once: on a quiet link they do not disturb one another, and each takes more than a minute."""
+        stop = threading.Event()
+        frames = [lab.udp4("10.1.0.%d" % i, "10.2.0.1", 30000 + i, 53, b"q" * 58) for i in range(20)]  # 100 bytes each
+        sender = threading.Thread(target=bench.send_slowly, args=(frames, QUIET_FRAMES_PER_SECOND, stop))
+        recorders = []
+        try:
+            for product in session.products():
+                recorders += [bench.Recorder(product, session.directory, "--threads=1", "--blocks=64")
+                              for _ in range(session.runs)]
+            sender.start()
+            lab.wait_for(lambda: all(complete(one) for one in recorders), 150, "a complete file of each recorder")
+            return [{"product": one.product.name, **vars(one.stored(complete_only=True))} for one in recorders]
+        finally:
+            stop.set()
+            for one in recorders:
+                one.close()
+
+    def value(self, run):
+        return run["disk_bytes"] / run["frame_bytes"]
+
+    def met(self, runs, row):
+        return row["this"] <= 5
+
+    def note(self, runs):
+        return "one complete file and its index: %s" % for_both(runs, lambda name: "%d bytes for %d packets" % (
+            median(of(runs, name, lambda run: run["disk_bytes"])), median(of(runs, name, lambda run: run["packets"]))))
+
+
+class WritePath(Figure):
+    what, unit, reach = "CPU without index, 1514-byte frames at full rate", "% of a core", "<= 3"
+
+    def measure(self, session):
+        return session.loads(2.5e9, ["--no_index"], "fixed", "--bytes", 1514)
+
+    def value(self, run):
+        return 100 * run["cpu_seconds"] / (run["seconds"] + run["drained_after"])
+
+    def met(self, runs, row):
+        return row["this"] <= 3
+
+    def note(self, runs):
+        def rate(run):
+            return run["disk_bytes"] / (run["seconds"] + run["drained_after"])
+        return "writing %s; CPU per GB written: %s ms" % (
+            for_both(runs, lambda name: "%.2f GB/s (%.1f %% lost)" % (
+                median(of(runs, name, rate)) / 1e9, median(of(runs, name, lambda run: 100 * run["lost"] / run["sent"])))),
+            for_both(runs, lambda name: "%.1f" % median(
+                of(runs, name, lambda run: 1e12 * run["cpu_seconds"] / run["disk_bytes"]))))
 
 
 def complete(recorder):
@@ -189,7 +227,14 @@ def complete(recorder):
     return any(not name.startswith(".") for name in names) and recorder.stored(complete_only=True).packets > 0
 
 
-FIGURES = {"P1": p1, "P2": p2, "P3": p3, "P9": p9, "P10": p10, "P12": p12}
+FIGURES = {
+    "P1": Loss("IMIX of 65,536 flows, one core's full rate", "imix"),
+    "P2": Loss("60-byte SYN flood, random addresses, full rate", "flood", "--tcp"),
+    "P3": CpuPerPacket(),
+    "P9": Freshness(),
+    "P10": QuietDisk(),
+    "P12": WritePath(),
+}
 
 
 def machine(directory):
@@ -197,16 +242,20 @@ def machine(directory):
         model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
     with open("/proc/meminfo") as file:
         memory = int(file.readline().split()[1]) * 1024
-    mount = lab.run(["findmnt", "-no", "FSTYPE", "-T", directory]).strip()
-    return {"kernel": platform.release(), "cpu": model, "cores": os.cpu_count(), "memory_bytes": memory, "file_system": mount,
-            "disk_write_bytes_per_second": bench.disk_write_rate(directory), "source_pps": {}}
+    file_system = lab.run(["findmnt", "-no", "FSTYPE", "-T", directory]).strip()
+    return {"kernel": platform.release(), "cpu": model, "cores": os.cpu_count(), "memory_bytes": memory,
+            "file_system": file_system, "disk_write_bytes_per_second": bench.disk_write_rate(directory)}
 
 
-def machine_line(data):
-    rates = ", ".join("%s %.2f" % (kind, pps / 1e6) for kind, pps in sorted(data["source_pps"].items()))
-    return "machine: Linux %s, %s, %d cores, %.0f GB; %s, direct writes %.2f GB/s; source on one core, Mpps: %s" % (
+def machine_line(data, measured):
+    rates = {}
+    for number in ("P1", "P2", "P12"):  # those that send as fast as they can
+        for run in measured.get(number, {}).get("runs", []):
+            rates[run["traffic"]] = max(rates.get(run["traffic"], 0), run["pps"] / 1e6)
+    return "machine: Linux %s, %s, %d cores, %.0f GB; %s, direct writes %.2f GB/s; source on one core: %s" % (
         data["kernel"], data["cpu"], data["cores"], data["memory_bytes"] / 1e9, data["file_system"],
-        data["disk_write_bytes_per_second"] / 1e9, rates or "not measured")
+        data["disk_write_bytes_per_second"] / 1e9,
+        ", ".join("%s %.2f Mpps" % rate for rate in sorted(rates.items())) or "not measured")
 
 
 def cell(value):
@@ -218,21 +267,18 @@ def cell(value):
 
 
 def print_table(result):
-    print(machine_line(result["machine"]))
-    row = "%-4s %-54s %11s %14s %14s %7s %-15s %s"
-    print(row % ("", "what", "unit", "incumbent", "this", "ratio", "reach", "met"))
+    print(machine_line(result["machine"], result["figures"]))
+    line = "%-4s %-54s %-11s %15s %13s %7s  %-15s %s"
+    print(line % ("", "what", "unit", "incumbent", "this", "ratio", "reach", "met"))
     notes = []
     for number in FIGURES:
-        figure = result["figures"].get(number)
-        if not figure:
-            continue
-        if figure.get("why"):
+        figure = result["figures"].get(number, {})
+        if "why" in figure:
             notes.append("%s not measured: %s" % (number, figure["why"]))
-            continue
-        met = {True: "yes", False: "no", None: "-"}[figure["met"]]
-        print(row % (number, figure["what"], figure["unit"], cell(figure["incumbent"]), cell(figure["this"]),
-                     cell(figure["ratio"]), figure["reach"], met))
-        if figure["note"]:
+        elif figure:
+            met = {True: "yes", False: "no", None: "-"}[figure["met"]]
+            print(line % (number, figure["what"], figure["unit"], cell(figure["incumbent"]), cell(figure["this"]),
+                          cell(figure["ratio"]), figure["reach"], met))
             notes.append("%s: %s" % (number, figure["note"]))
     print("\n".join(notes))
 
@@ -246,7 +292,7 @@ def parse():
     parser.add_argument("--no-incumbent", action="store_true", help="measure this recorder alone")
     parser.add_argument("--pcaps", default=lab.SHARED_PCAPS, help="directory of captures, the real mix of P3")
     parser.add_argument("--json", default=os.path.join(bench.SOURCE, "build", "bench", "capture.json"), help="result")
-    parser.add_argument("--add", action="store_true", help="keep the figures of the result file that are not measured now")
+    parser.add_argument("--add", action="store_true", help="add the runs to those that the result file has")
     options = parser.parse_args()
     options.only = options.only.upper().split(",")
     unknown = [number for number in options.only if number not in FIGURES]
@@ -255,12 +301,14 @@ def parse():
     return options
 
 
-def measure(session, number):
-    print("%s: %s" % (number, "this and the incumbent" if session.incumbent else "this alone"), file=sys.stderr, flush=True)
+def measure(session, number, earlier):
+    """The figure's row and runs, or why there are none."""
+    print("%s: %s" % (number, FIGURES[number].what), file=sys.stderr, flush=True)
     try:
-        return FIGURES[number](session).as_json()
+        runs = earlier + FIGURES[number].measure(session)
     except (Unmeasurable, AssertionError, RuntimeError) as problem:
         return {"why": str(problem)}
+    return {**FIGURES[number].row(runs), "measured": time.strftime("%Y-%m-%d %H:%M:%S"), "runs": runs}
 
 
 def main():
@@ -270,15 +318,13 @@ def main():
         return 0
     bench.enter()
     session = Session(options)
-    result = {"machine": machine(session.directory), "figures": {}}
+    figures = {}
     if options.add and os.path.exists(options.json):
         with open(options.json) as file:
-            earlier = json.load(file)
-        result["figures"] = earlier["figures"]
-        session.source_pps = earlier["machine"]["source_pps"]
+            figures = json.load(file)["figures"]
     for number in options.only:
-        result["figures"][number] = measure(session, number)
-    result["machine"]["source_pps"] = session.source_pps
+        figures[number] = measure(session, number, figures.get(number, {}).get("runs", []))
+    result = {"machine": machine(session.directory), "figures": figures}
     os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
     with open(options.json, "w") as file:
         json.dump(result, file, indent=1)

@@ -25,7 +25,7 @@ import lab  # noqa: E402
 
 SOURCE_CPU, RECORDER_CPU = 0, 1
 KEEP_FREE_BYTES = 20 << 30
-RING_FLAGS = ["--threads=1", "--blocks=1024"]  # 1 GiB
+RING_FLAGS = ["--threads=1", "--blocks=1024", "--blockage_sec=1"]  # 1 GiB; the end of the load in it goes to disk soon
 INCUMBENT = "/usr/sbin/stenotype"
 INCUMBENT_SERVER = "/usr/sbin/stenographer"
 INCUMBENT_CERTS = "/etc/stenographer/certs"
@@ -300,9 +300,9 @@ def measure_load(product, directory, flags, kind, *options):
         begin_cpu, begin = recorder.cpu_seconds(), time.monotonic()
         report = Traffic(kind, *options).result(directory)
         load_cpu, load_seconds = recorder.cpu_seconds() - begin_cpu, time.monotonic() - begin
+        time.sleep(1.5)  # the last block can be a second old when the kernel gives it away
         drained = recorder.wait_idle()
-        cpu = recorder.cpu_seconds() - begin_cpu
-        seconds = time.monotonic() - begin
+        cpu, seconds = recorder.cpu_seconds() - begin_cpu, time.monotonic() - begin
         total_cpu = recorder.finish() - begin_cpu
         stored = recorder.stored()
         run = {"product": product.name, "traffic": kind, "sent": report["sent"], "pps": report["pps"], "seconds": report["seconds"],

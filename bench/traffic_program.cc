@@ -1,5 +1,7 @@
 #include "traffic_program.h"
 
+#include <linux/if_ether.h>
+
 #include <cstddef>
 
 #include "base/bytes.h"
@@ -11,6 +13,7 @@ namespace {
 constexpr uint32_t kEthernetBytes = 14;
 constexpr uint32_t kHeaderBytes = 54;  // Ethernet, IPv4, and TCP without options
 constexpr uint32_t kLargestImixFrame = 1514;
+constexpr int16_t kSourceMacEnd = 10;  // its last two bytes
 constexpr int16_t kEtherType = 12;
 constexpr int16_t kIpLength = 16;
 constexpr int16_t kIpSource = 26;
@@ -158,7 +161,7 @@ class ProgramMaker {
     asm_.Move(R4, kLength);
     asm_.Call(BPF_FUNC_xdp_store_bytes);
     asm_.JumpIf(BPF_JNE, R0, 0, failed_);
-    VaryAddresses();
+    VaryFrame();
   }
 
   // kFrame and kLength from the frames map; the index moves on.
@@ -185,14 +188,23 @@ class ProgramMaker {
     asm_.JumpIf(BPF_JGT, kLength, StoredFrame::kMaxBytes, failed_);
   }
 
-  // Both IPv4 addresses ^= a number of the round, outside their first byte: other hosts in each round, same
-  // flows.
-  void VaryAddresses() {
+  // Makes this packet one of its own. IP behind Ethernet or a tag: the last bytes of the source's MAC address
+  // count on, for otherwise the receiver's GRO would make one of several TCP packets. IPv4: both addresses ^=
+  // a number of the round outside their first byte, so that each round has other hosts, and the same flows.
+  void VaryFrame() {
+    const auto ip = asm_.NewLabel();
     const auto done = asm_.NewLabel();
     asm_.JumpIf(BPF_JLT, kLength, kIpDestination + 4, done);
     LoadFrame(kIpDestination + 4);
     asm_.Load(BPF_H, R2, R1, kEtherType);
-    asm_.JumpIf(BPF_JNE, R2, SwapBytes<uint16_t>(0x0800), done);
+    for (const int type : {ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q, ETH_P_8021AD}) {
+      asm_.JumpIf(BPF_JEQ, R2, SwapBytes(static_cast<uint16_t>(type)), ip);
+    }
+    asm_.Jump(done);
+    asm_.Bind(ip);
+    asm_.Load(BPF_DW, R3, kState, offsetof(State, made));
+    asm_.Store(BPF_H, R1, kSourceMacEnd, R3);
+    asm_.JumpIf(BPF_JNE, R2, SwapBytes<uint16_t>(ETH_P_IP), done);
     asm_.Load(BPF_DW, R5, kState, offsetof(State, round));
     asm_.Alu32(BPF_MUL, R5, kGoldenRatio);
     asm_.Alu32(BPF_AND, R5, 0xffffff00U);  // the first byte in memory stays

@@ -18,7 +18,7 @@ enum class Kind {
   kImix,   // UDP frames of 60, 594 and 1514 bytes, 9 : 4 : 3 of 16, of a number of flows
   kFlood,  // frames of a fixed size, the source address and port random in each
   kFixed,  // frames of a fixed size, of a number of flows
-  kPcap,   // frames from a map of them, in their order; each round flips other bits of the IPv4 addresses
+  kPcap,   // frames from a map of them, in their order, with other addresses in each round
 };
 
 struct ProgramOptions {

@@ -14,7 +14,7 @@ LIBRARIES = {
     "openssl/": ["server/http/"],
     "curl/": ["client/connection.cc"],
     "liburing": ["storage/"],
-    "pcap/": ["query/", "capture/filter_expression"],
+    "pcap/": ["query/", "capture/filter_expression", "capture/user_filter"],
     "pcap.h": ["query/"],
     "seccomp.h": ["capture/"],
     "cap-ng.h": ["capture/"],

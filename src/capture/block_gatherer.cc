@@ -11,8 +11,6 @@
 namespace steno {
 namespace {
 
-constexpr uint32_t kPacketAlignment = 8;  // V3_ALIGNMENT of af_packet.c
-
 // Where the last packet of a block starts; nothing if the chain of its packets leaves the block.
 std::optional<uint32_t> FindLastPacket(std::span<const uint8_t> block, const KernelBlockHeader& header) {
   uint64_t at = header.first_packet_offset;

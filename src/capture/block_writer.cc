@@ -7,13 +7,11 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "capture/counter.h"
-#include "capture/ring_block.h"
 #include "storage/packet_file.h"
 
 namespace steno {
 namespace {
 
-constexpr uint16_t kLinkTypeEthernet = 1;  // LINKTYPE_ETHERNET, https://www.tcpdump.org/linktypes.html
 constexpr size_t kReapBatch = 32;
 
 void SetState(const SegmentMemory& segment, SegmentState state) {
@@ -66,8 +64,8 @@ bool BlockWriter::EnsureFile(const Block& block, uint64_t disk_bytes, int64_t no
     CloseFile();
   }
   if (current_ != nullptr || OpenNextFile(block, now_ns)) return true;
-  if (wait_log_.Allow(now_ns)) {
-    const int error = parts_.preparer.last_errno(options_.preparer_slot);
+  const int error = parts_.preparer.last_errno(options_.preparer_slot);
+  if ((error != 0 || !options_.patient) && wait_log_.Allow(now_ns)) {
     STENO_WARN("thread {}: no packet file is ready; packets wait in the ring{}{}", options_.thread,
                error != 0 ? ": " : "", error != 0 ? std::strerror(error) : "");
   }
@@ -78,6 +76,8 @@ bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
   const auto unused = std::find_if(files_.begin(), files_.end(),
                                    [](const File& file) { return file.state == FileState::kUnused; });
   if (unused == files_.end()) return false;
+  const SegmentMemory* const segment = FreeSegment();
+  if (segment == nullptr && options_.index && options_.patient) return false;
   std::unique_ptr<OutputFile> output = parts_.preparer.TryTake(options_.preparer_slot);
   SetTo(counters_.prepare_failures, parts_.preparer.failures(options_.preparer_slot));
   if (!output) return false;
@@ -88,10 +88,11 @@ bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
   file.state = FileState::kOpen;
   file.damaged = false;
   file.id = time_us - time_us % options_.threads + options_.thread;
+  if (file.id == 0) file.id = options_.threads;  // no name is "0"
   file.limit = options_.extend ? options_.file_bytes : std::min(options_.file_bytes, output->allocated_bytes);
   file.end = file.good_end = 0;
   file.blocks = file.good_blocks = 0;
-  file.segment = FreeSegment();
+  file.segment = segment;
   file.opened_ns = now_ns;
   if (file.segment != nullptr) file.segment->Reset(file.id, output->file_tag, output->hidden_name);
   parts_.builder.Begin(file.segment);
@@ -130,11 +131,11 @@ void BlockWriter::FillHeader(const Block& block, uint64_t disk_bytes, const Bloc
   header.flags = block.flags;
   header.drops = block.drops_total - drops_written_;
   header.drops_total = block.drops_total;
-  header.interface_index = options_.interface_index;
+  header.interface_index = block.origin.interface_index;
   header.link_type = kLinkTypeEthernet;
   header.thread = static_cast<uint16_t>(options_.thread);
   header.snaplen = options_.snaplen;
-  options_.interface_name.copy(header.interface_name, sizeof(header.interface_name) - 1);
+  block.origin.name.copy(header.interface_name, sizeof(header.interface_name) - 1);
   SealBlockHeader(header);
   std::memcpy(block.memory.data() + kKernelHeaderBytes, &header, sizeof header);
 }

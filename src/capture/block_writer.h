@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "capture/log_limiter.h"
+#include "capture/ring_block.h"
 #include "capture/sealing_thread.h"
 #include "index/arena.h"
 #include "index/builder.h"
@@ -35,11 +36,10 @@ struct BlockWriterOptions {
   bool extend = false;       // ... even if less was allocated
   int64_t file_age_ns = 60 * kNsPerSecond;  // or when its first block is this old
   unsigned queue_depth = 128;
-  uint32_t slots = 0;  // blocks that may be in flight: slot numbers are below this
-  uint32_t interface_index = 0;
-  std::string interface_name;
+  uint32_t slots = 0;    // blocks that may be in flight: slot numbers are below this
   uint32_t snaplen = 0;  // bytes of packets that were asked for; 0: all
   bool index = true;
+  bool patient = false;  // rather wait than write a file without an index: for a source that can wait, too
 };
 
 // What a writer works with; all of it outlives the writer.
@@ -60,6 +60,7 @@ class BlockWriter {
     uint32_t slot = 0;         // names the block until its completion
     uint32_t flags = 0;        // BlockFlags
     uint64_t drops_total = 0;  // of this thread until now
+    BlockOrigin origin = {};
   };
 
   BlockWriter(BlockWriterOptions options, BlockWriterParts parts);

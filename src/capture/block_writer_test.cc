@@ -54,8 +54,6 @@ class Harness {
                  .file_age_ns = setup.file_age_ns,
                  .queue_depth = kSlots,
                  .slots = kSlots,
-                 .interface_index = 3,
-                 .interface_name = "test0",
                  .index = setup.index},
                 {*engine_, preparer_, *sealing_, builder_, arena_}) {
     void* memory = std::aligned_alloc(kDiskAlignment, kSlots * kMiB);

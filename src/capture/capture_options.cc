@@ -8,6 +8,7 @@
 #include <map>
 #include <string_view>
 
+#include "capture/tcp_peer.h"
 #include "storage/block_format.h"
 
 namespace steno {
@@ -41,7 +42,8 @@ struct RawFlags {
 
 void DeclareIncumbentFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw) {
   app.add_option("--dir", options.directory, "Directory that holds PKT<n> and IDX<n> for every thread n");
-  app.add_option("--iface", options.interface_name, "Interface to read packets from");
+  app.add_option("--iface", options.interface_name,
+                 "Interface to read packets from, or tcp@HOST:PORT for PCAP-over-IP");
   app.add_option("--threads", options.threads, "Number of capture threads")->capture_default_str();
   app.add_option("--blocks", options.blocks, "Number of ring blocks, over all threads")
       ->capture_default_str();
@@ -87,6 +89,8 @@ void DeclareIncumbentFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw
 }
 
 void DeclareOwnFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw) {
+  app.add_option("--read", options.read_files,
+                 "Record these pcap or pcapng files (-: standard input) and exit; may be repeated");
   app.add_option("--direction", raw.direction, "Packets to record: both, in or out")->capture_default_str();
   app.add_option("--io_engine", options.io_engine, "How to write: auto, io_uring, libaio or pwrite")
       ->capture_default_str();
@@ -151,11 +155,35 @@ Status CheckThreadLists(const CaptureOptions& options) {
   return {};
 }
 
+// A stream has one order, no direction, and nobody to share its packets with.
+Status CheckStream(const CaptureOptions& options) {
+  if (!options.from_stream()) return {};
+  const char* const flag = options.read_files.empty() ? "--iface=tcp@HOST:PORT" : "--read";
+  if (options.threads != 1) {
+    return Fail(Error::Invalid(fmt::format("{} works with --threads=1 only, not {}", flag, options.threads)));
+  }
+  if (options.direction != Direction::kBoth) {
+    return Fail(Error::Invalid(fmt::format("{} knows no direction: expected --direction=both", flag)));
+  }
+  if (options.timestamp_source == TimestampSource::kNic) {
+    return Fail(
+        Error::Invalid(fmt::format("{} brings its own times: expected no --timestamp_source=nic", flag)));
+  }
+  if (std::ranges::count(options.read_files, "-") > 1) {
+    return Fail(Error::Invalid("--read=- is given twice: there is one standard input"));
+  }
+  if (!options.read_files.empty()) return {};
+  STENO_TRY([[maybe_unused]] const TcpPeer peer, ParseTcpPeer(options.interface_name));
+  return {};
+}
+
 Status CheckOptions(const CaptureOptions& options) {
   if (options.directory.empty())
     return Fail(Error::Invalid("--dir is missing: expected the directory of PKT0 and IDX0"));
-  if (options.interface_name.empty())
-    return Fail(Error::Invalid("--iface is missing: expected an interface name"));
+  if (options.interface_name.empty() && options.read_files.empty())
+    return Fail(Error::Invalid("--iface is missing: expected an interface name (or --read and files)"));
+  if (!options.interface_name.empty() && !options.read_files.empty())
+    return Fail(Error::Invalid("--iface and --read are both given: expected one of them"));
   STENO_CHECK_OK(CheckRange("--threads", options.threads, 1, kMaxThreads));
   STENO_CHECK_OK(CheckRange("--blocks", options.blocks, 1, int64_t{kMaxBlocksPerThread} * options.threads));
   STENO_CHECK_OK(CheckRange("--blocksize_kb", options.block_kb, kMinBlockKb, kMaxBlockKb));
@@ -180,7 +208,8 @@ Status CheckOptions(const CaptureOptions& options) {
   STENO_CHECK_OK(
       CheckRange("--first_slot", options.first_slot, 0, int64_t{options.all_slots()} - options.threads));
   if (!(options.block_age_sec > 0)) return Fail(Error::Invalid("--blockage_sec: expected seconds above 0"));
-  return CheckThreadLists(options);
+  STENO_CHECK_OK(CheckThreadLists(options));
+  return CheckStream(options);
 }
 
 Status Finish(const CLI::App& app, const RawFlags& raw, ParsedFlags& parsed) {
@@ -216,6 +245,8 @@ Status Finish(const CLI::App& app, const RawFlags& raw, ParsedFlags& parsed) {
 }
 
 }  // namespace
+
+bool CaptureOptions::from_stream() const { return !read_files.empty() || IsTcpPeer(interface_name); }
 
 unsigned CaptureOptions::blocks_per_thread() const { return std::max(blocks / threads, kMinBlocksPerThread); }
 

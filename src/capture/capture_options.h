@@ -22,8 +22,9 @@ inline constexpr uint32_t kFanoutHash = 0;
 inline constexpr uint32_t kFanoutFlagRollover = 0x1000;
 
 struct CaptureOptions {
-  std::string directory;  // holds PKT<n> and IDX<n> for every thread
-  std::string interface_name;
+  std::string directory;                // holds PKT<n> and IDX<n> for every thread
+  std::string interface_name;           // or a peer (tcp_peer.h); empty if there are files
+  std::vector<std::string> read_files;  // read instead of an interface; "-": standard input
   unsigned threads = 1;
   unsigned blocks = 1024;  // ring blocks, over all threads
   uint32_t block_kb = 1024;
@@ -58,6 +59,8 @@ struct CaptureOptions {
   std::vector<int> arena_fds;  // one per thread, or empty
   int parent_fd = -1;          // end of file here means: stop
 
+  // Packets come from files or a peer, not from an interface.
+  [[nodiscard]] bool from_stream() const;
   // Ring blocks of each thread.
   [[nodiscard]] unsigned blocks_per_thread() const;
   // Threads of all processes that record into these directories.

@@ -98,7 +98,6 @@ Status CaptureThread::Watch(int fd) {
 Status CaptureThread::Start(FilePreparer& preparer, SealingThread& sealing) {
   BlockWriterOptions writer = options_.writer;
   writer.slots = ring_.block_count() + kGatherBuffers;
-  writer.interface_index = ring_.interface_index();
   writer_.emplace(std::move(writer), BlockWriterParts{*engine_, preparer, sealing, builder_, arena_});
   STENO_CHECK_OK(ring_.OpenGate());
   SetTo(counters_.started_ns, static_cast<uint64_t>(WallNs()));
@@ -123,6 +122,8 @@ void CaptureThread::Run() {
     if (Finished()) break;
     Wait(more);
   }
+  ReadStatistics();
+  if (outcome_) outcome_ = ring_.outcome();
   writer_.reset();
   engine_.reset();  // belongs to this thread; waits for its last writes
   ended_.store(true, std::memory_order_release);
@@ -208,18 +209,21 @@ bool CaptureThread::TakeBlock(uint32_t block) {
     return true;
   }
   const uint32_t used_bytes = ReadKernelHeader(ring_.Block(block)).used_bytes;
-  const auto used = ring_.Block(block).first(used_bytes);
-  if (used_bytes < kGatherBelowBytes && gatherer_.Add(used, now_ns_)) {
-    ring_.Return(block);
-    return true;
-  }
+  const bool small = used_bytes < kGatherBelowBytes;
+  if (small && Gather(block, used_bytes)) return true;
   // What was gathered is older and goes first.
   if (!FlushGathered()) return false;
-  if (used_bytes < kGatherBelowBytes && gatherer_.Add(used, now_ns_)) {
-    ring_.Return(block);
-    return true;
-  }
+  if (small && Gather(block, used_bytes)) return true;
   return WriteRingBlock(block);
+}
+
+bool CaptureThread::Gather(uint32_t block, uint32_t used_bytes) {
+  const BlockOrigin origin = ring_.Origin(block);
+  if (!gatherer_.empty() && origin.interface_index != gathered_origin_.interface_index) return false;
+  if (!gatherer_.Add(ring_.Block(block).first(used_bytes), now_ns_)) return false;
+  gathered_origin_ = origin;
+  ring_.Return(block);
+  return true;
 }
 
 // What is done once per block, however often it has to wait. False if nothing of it is to be recorded.
@@ -242,15 +246,19 @@ bool CaptureThread::FlushGathered() {
   const BlockWriter::Block block{.memory = gatherer_.Filled(),
                                  .slot = ring_.block_count() + gatherer_.filled_buffer(),
                                  .flags = kBlockGathered,
-                                 .drops_total = ValueOf(counters_.ring_drops)};
+                                 .drops_total = ValueOf(counters_.ring_drops),
+                                 .origin = gathered_origin_};
   if (!writer_->Write(block, now_ns_)) return false;
   gatherer_.Detach();
   return true;
 }
 
 bool CaptureThread::WriteRingBlock(uint32_t block) {
-  const BlockWriter::Block ring_block{
-      .memory = ring_.Block(block), .slot = block, .flags = 0, .drops_total = ValueOf(counters_.ring_drops)};
+  const BlockWriter::Block ring_block{.memory = ring_.Block(block),
+                                      .slot = block,
+                                      .flags = 0,
+                                      .drops_total = ValueOf(counters_.ring_drops),
+                                      .origin = ring_.Origin(block)};
   if (!writer_->Write(ring_block, now_ns_)) return false;
   held_[block] = 1;
   ++held_count_;
@@ -266,6 +274,7 @@ void CaptureThread::ReadStatistics() {
   }
   AddTo(counters_.ring_drops, statistics->drops);
   AddTo(counters_.ring_freezes, statistics->freezes);
+  AddTo(counters_.skipped_packets, statistics->skipped);
 }
 
 void CaptureThread::EverySecond() {
@@ -283,10 +292,9 @@ void CaptureThread::CheckSource() {
     BeginStop();
   }
   if (lost && source_log_.Allow(now_ns_)) {
-    STENO_WARN("thread {}: interface {} is gone; waiting for it", options_.writer.thread,
-               options_.writer.interface_name);
+    STENO_WARN("thread {}: {} is gone; waiting for it", options_.writer.thread, options_.source_name);
   } else if (source_lost_ && !lost) {
-    STENO_INFO("thread {}: interface {} is back", options_.writer.thread, options_.writer.interface_name);
+    STENO_INFO("thread {}: {} is back", options_.writer.thread, options_.source_name);
   }
   source_lost_ = lost;
 }
@@ -308,11 +316,14 @@ void CaptureThread::BeginStop() {
 }
 
 bool CaptureThread::Finished() {
-  if (stop_ns_ == 0 && ring_.exhausted()) BeginStop();
+  // In this order: no block comes after a source is exhausted.
+  const bool exhausted = ring_.exhausted();
+  const bool ring_empty = !HandedOver(next_);
+  // A source that ends by itself waits for a slow disk: only who asks for a stop has no time.
+  if (stop_ns_ == 0 && exhausted && ring_empty && FlushGathered()) BeginStop();
   if (stop_ns_ == 0) return false;
   if (!flushed_) {
-    const bool ring_empty = !HandedOver(next_);
-    const bool over = now_ns_ >= stop_ns_ + ring_.last_block_ns() && ring_empty;
+    const bool over = (exhausted || now_ns_ >= stop_ns_ + ring_.last_block_ns()) && ring_empty;
     if (over && FlushGathered()) {
       flushed_ = true;
     } else if (now_ns_ >= stop_ns_ + kNoFileGraceNs && blocked_ && engine_->in_flight() == 0) {

@@ -27,6 +27,7 @@ namespace steno {
 
 struct CaptureThreadOptions {
   BlockWriterOptions writer;  // slots is filled in
+  std::string source_name;    // in messages: "interface eth0"
   int64_t gather_age_ns = kNsPerSecond;
   uint64_t stats_blocks = 0;  // debug lines about the fill of blocks; 0: none
   int cpu = -1;               // pinned to; -1: anywhere
@@ -57,7 +58,7 @@ class CaptureThread {
   void Stop();  // returns at once; from any thread
   void Join();
   [[nodiscard]] bool ended() const { return ended_.load(std::memory_order_acquire); }
-  // Why the thread ended by itself; ok if it was asked to. REQUIRES: joined.
+  // Why the thread ended by itself, or which packets its source could not give; else ok. REQUIRES: joined.
   [[nodiscard]] const Status& outcome() const { return outcome_; }
 
  private:
@@ -72,6 +73,7 @@ class CaptureThread {
   uint32_t LookAhead();
   bool TakeBlock(uint32_t block);
   bool TakeHead(uint32_t block);
+  bool Gather(uint32_t block, uint32_t used_bytes);
   bool FlushGathered();
   bool WriteRingBlock(uint32_t block);
   void ReleaseBlock(uint32_t block);
@@ -96,6 +98,7 @@ class CaptureThread {
   const std::unique_ptr<PacketSource> source_;
   PacketSource& ring_;  // *source_
   BlockGatherer gatherer_;
+  BlockOrigin gathered_origin_;  // of the blocks in it
   std::unique_ptr<IoEngine> engine_;
   IndexBuilder builder_;
   Arena& arena_;

@@ -38,6 +38,7 @@ Error FilterError(const std::string& text, std::string_view reason) {
 
 // A handle that compiles for the packets that a ring on this interface gets.
 Result<PcapHandle> OpenForCompiling(const std::string& text, const std::string& interface_name) {
+  if (interface_name.empty()) return PcapHandle(pcap_open_dead(DLT_EN10MB, kSnapLen), &pcap_close);
   std::array<char, PCAP_ERRBUF_SIZE> reason{};
   PcapHandle handle(pcap_create(interface_name.c_str(), reason.data()), &pcap_close);
   if (!handle) return Fail(FilterError(text, reason.data()));

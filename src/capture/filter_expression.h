@@ -14,7 +14,8 @@ namespace steno {
 //
 // An expression is compiled by libpcap against the interface itself, for which this opens it for a moment
 // (needs CAP_NET_RAW): only then does libpcap know that the kernel takes VLAN tags out of frames, and `vlan`
-// looks where they are. An interface that is down cannot be opened; expressions with `vlan` then fail.
+// looks where they are. An interface that is down cannot be opened; expressions with `vlan` then fail. An
+// empty name stands for frames with all their tags, as they are in files.
 Result<FilterProgram> MakeFilter(const std::string& text, const std::string& interface_name);
 
 }  // namespace steno

@@ -19,6 +19,7 @@
 
 #include "base/mapping.h"
 #include "base/result.h"
+#include "capture/ring_block.h"
 #include "storage/block_format.h"
 
 namespace steno {
@@ -28,6 +29,7 @@ struct SourceStatistics {
   uint64_t packets = 0;  // offered, drops included
   uint64_t drops = 0;
   uint64_t freezes = 0;  // times the ring became full
+  uint64_t skipped = 0;  // not offered: packets of a kind that is not recorded
 };
 
 class PacketSource {
@@ -56,8 +58,11 @@ class PacketSource {
   // How long after CloseGate() the last block is handed over at the latest.
   [[nodiscard]] virtual int64_t last_block_ns() const = 0;
 
-  // Of the interface, for block headers; 0 if there is none.
-  [[nodiscard]] virtual uint32_t interface_index() const { return 0; }
+  // REQUIRES: OwnedByUser(block). Blocks of one interface_index have one name.
+  [[nodiscard]] virtual BlockOrigin Origin(uint32_t block) const = 0;
+
+  // After the end: an error if packets are missing that should have been recorded.
+  [[nodiscard]] virtual Status outcome() const { return {}; }
 
   [[nodiscard]] uint32_t block_bytes() const { return block_bytes_; }
   [[nodiscard]] uint32_t block_count() const { return block_count_; }

@@ -18,6 +18,7 @@
 #include "capture/counter.h"
 #include "capture/numa.h"
 #include "capture/open_rings.h"
+#include "capture/open_stream.h"
 #include "capture/sandbox.h"
 #include "capture/stats_line.h"
 
@@ -79,7 +80,8 @@ void TakeOver(Arena& arena) {
                            &counters.last_packet_ns,
                            &counters.ring_drops_second,
                            &counters.nic_drops,
-                           &counters.softnet_drops}) {
+                           &counters.softnet_drops,
+                           &counters.skipped_packets}) {
     SetTo(*counter, 0);
   }
   arena.header().pid.store(static_cast<uint32_t>(::getpid()), std::memory_order_release);
@@ -145,9 +147,18 @@ Status Recorder::OpenArenas(std::optional<unsigned> numa_node) {
   return {};
 }
 
+Result<std::vector<std::unique_ptr<PacketSource>>> Recorder::OpenSources() {
+  if (!options_.from_stream()) {
+    losses_.emplace(options_.interface_name);
+    return OpenRings(options_);
+  }
+  std::vector<std::unique_ptr<PacketSource>> sources(1);
+  STENO_TRY(sources[0], OpenStream(options_));
+  return sources;
+}
+
 Status Recorder::OpenThreads() {
-  STENO_TRY(auto sources, OpenRings(options_));
-  losses_.emplace(options_.interface_name);
+  STENO_TRY(auto sources, OpenSources());
   for (unsigned thread = 0; thread < options_.threads; ++thread) {
     STENO_TRY(const uint64_t file_bytes, FileBytes(PacketDirectory(thread)));
     file_bytes_.push_back(file_bytes);
@@ -175,9 +186,10 @@ Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread,
                      options_.preallocate_mb.value_or(0) > 0 && *options_.preallocate_mb * kMiB < file_bytes,
                  .file_age_ns = options_.file_age_sec * kNsPerSecond,
                  .queue_depth = options_.write_queue,
-                 .interface_name = options_.interface_name,
                  .snaplen = options_.snaplen,
-                 .index = options_.index},
+                 .index = options_.index,
+                 .patient = options_.from_stream()},
+      .source_name = SourceName(options_),
       .gather_age_ns = static_cast<int64_t>(options_.block_age_sec * static_cast<double>(kNsPerSecond)),
       .stats_blocks = options_.stats_blocks,
       .cpu = options_.cpus.empty() ? -1 : static_cast<int>(options_.cpus[thread])};
@@ -259,7 +271,19 @@ Status Recorder::Wait(int signal_fd) {
   const Status stopped = StopThreads();
   if (losses_) losses_->Look(arenas_, MonotonicNs());
   if (statistics) LogStatistics(MonotonicNs());
-  return stopped;
+  return stopped ? CheckImported() : stopped;
+}
+
+// Who reads files wants to know whether all of them is recorded.
+Status Recorder::CheckImported() const {
+  if (options_.read_files.empty()) return {};
+  const uint64_t lost = ValueOf(counters(0).write_error_drops);
+  const uint64_t unfinished = ValueOf(counters(0).seal_failures);
+  if (lost == 0 && unfinished == 0) return {};
+  return Fail(Error{.code = ErrorCode::kIo,
+                    .message = fmt::format("{} packets could not be written, {} packet files could not be "
+                                           "indexed or given their name; the log says why",
+                                           lost, unfinished)});
 }
 
 bool Recorder::StopWanted(int signal_fd, int timeout_ms) {

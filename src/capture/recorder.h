@@ -44,11 +44,13 @@ class Recorder {
   Status OpenArenas(std::optional<unsigned> numa_node);
   Status OpenThreads();
   Result<std::unique_ptr<CaptureThread>> OpenThread(unsigned thread, std::unique_ptr<PacketSource> source);
+  Result<std::vector<std::unique_ptr<PacketSource>>> OpenSources();
   Status StartThreads();
   Result<uint64_t> FileBytes(const std::string& directory) const;
   bool StopWanted(int signal_fd, int timeout_ms);
   void LogStatistics(int64_t now_ns);
   Status StopThreads();
+  [[nodiscard]] Status CheckImported() const;
   [[nodiscard]] std::string PacketDirectory(unsigned thread) const;
   [[nodiscard]] std::string IndexDirectory(unsigned thread) const;
 

@@ -5,10 +5,20 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string_view>
 
 #include "storage/block_format.h"
 
 namespace steno {
+
+inline constexpr uint16_t kLinkTypeEthernet = 1;  // LINKTYPE_ETHERNET, https://www.tcpdump.org/linktypes.html
+inline constexpr uint32_t kPacketAlignment = 8;   // V3_ALIGNMENT of af_packet.c
+
+// Where the packets of a block come from, for its header.
+struct BlockOrigin {
+  uint32_t interface_index = 0;  // 0 if there is none
+  std::string_view name;         // of an interface or a file; its first 15 bytes are kept
+};
 
 inline KernelBlockHeader ReadKernelHeader(std::span<const uint8_t> block) {
   KernelBlockHeader header{};

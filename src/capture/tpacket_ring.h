@@ -56,7 +56,9 @@ class TPacketRing final : public PacketSource {
   Status Check(bool& lost) override;
   // The kernel's timer has cut the last block by then.
   [[nodiscard]] int64_t last_block_ns() const override { return (kRetireMs + 50) * kNsPerMs; }
-  [[nodiscard]] uint32_t interface_index() const override { return static_cast<uint32_t>(interface_index_); }
+  [[nodiscard]] BlockOrigin Origin(uint32_t) const override {
+    return {static_cast<uint32_t>(interface_index_), interface_name_};
+  }
 
  private:
   TPacketRing() = default;

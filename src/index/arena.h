@@ -52,8 +52,9 @@ struct CaptureCounters {
   Counter last_packet_ns;     // wall clock, of the latest packet
   Counter ring_drops_second;  // of ring_drops, those of the latest second
   // Lost before any ring, by the process' interface and by the kernel; counted by its first thread only.
-  Counter nic_drops;      // the interface's rx_dropped and rx_missed_errors
-  Counter softnet_drops;  // "dropped" of /proc/net/softnet_stat, of all interfaces
+  Counter nic_drops;        // the interface's rx_dropped and rx_missed_errors
+  Counter softnet_drops;    // "dropped" of /proc/net/softnet_stat, of all interfaces
+  Counter skipped_packets;  // of a stream: of another link type than Ethernet
 };
 
 struct alignas(4096) ArenaHeader {

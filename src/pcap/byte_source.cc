@@ -3,19 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 namespace steno {
 
 namespace {
 
-constexpr size_t kBufferBytes = 64 << 10;
+constexpr size_t kBufferBytes = 256 << 10;
 
 }  // namespace
 
-ByteSource::ByteSource(UniqueFd fd, std::string name)
-    : fd_(std::move(fd)), name_(std::move(name)), buffer_(kBufferBytes) {}
+ByteSource::ByteSource(std::unique_ptr<ByteInput> input, std::string name)
+    : input_(std::move(input)), name_(std::move(name)), buffer_(kBufferBytes) {}
 
 Error ByteSource::Corrupt(uint64_t offset, const std::string& what) const {
   return Error::Corrupt(fmt::format("{}: byte {}: {}", name_, offset, what));
@@ -28,11 +27,10 @@ Result<size_t> ByteSource::Fill(size_t bytes) {
   begin_ = 0;
   if (buffer_.size() < bytes) buffer_.resize(bytes);
   while (end_ < bytes) {
-    const ssize_t got = ::read(fd_.get(), buffer_.data() + end_, buffer_.size() - end_);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Fail(Error::System("read " + name_));
-    if (got == 0) break;
-    end_ += static_cast<size_t>(got);
+    auto got = input_->Read(std::span(buffer_).subspan(end_));
+    if (!got) return Fail(std::move(got).error().With(name_));
+    if (*got == 0) break;
+    end_ += *got;
   }
   return end_ - begin_;
 }

@@ -1,23 +1,23 @@
-// ByteSource: buffered sequential input from a file or pipe that knows its offset, for the parsers of this
-// module.
+// ByteSource: buffered sequential input that knows its offset, for the parsers of this module.
 //
-// Not thread-safe. Owns the descriptor. Memory: 64 KiB plus the largest Take().
+// Not thread-safe. Memory: 256 KiB plus the largest Take().
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
+#include "pcap/byte_input.h"
 
 namespace steno {
 
 class ByteSource {
  public:
   // `name` appears in messages.
-  ByteSource(UniqueFd fd, std::string name);
+  ByteSource(std::unique_ptr<ByteInput> input, std::string name);
 
   // The next `bytes` bytes, valid until the next call; kCorrupt if the input ends before. `what` names
   // them in the message.
@@ -39,7 +39,7 @@ class ByteSource {
   // Makes at least `bytes` bytes available unless the input ends; returns how many there are.
   Result<size_t> Fill(size_t bytes);
 
-  UniqueFd fd_;
+  std::unique_ptr<ByteInput> input_;
   std::string name_;
   std::vector<uint8_t> buffer_;
   size_t begin_ = 0;  // of the bytes not yet taken

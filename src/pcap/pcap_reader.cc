@@ -55,8 +55,8 @@ Result<const CapturedPacket*> ClassicReader::Next() {
   return &packet_;
 }
 
-Result<std::unique_ptr<PcapReader>> OpenPcapFd(UniqueFd fd, const std::string& name) {
-  ByteSource source(std::move(fd), name);
+Result<std::unique_ptr<PcapReader>> OpenPcapInput(std::unique_ptr<ByteInput> input, const std::string& name) {
+  ByteSource source(std::move(input), name);
   STENO_TRY(const auto bytes, source.Peek(4, "the magic number of a pcap or pcapng file"));
   const auto magic = LoadLe<uint32_t>(bytes.data());
   if (magic == pcap_format::kSectionHeader) return PcapngReader::Open(std::move(source));
@@ -70,6 +70,10 @@ Result<std::unique_ptr<PcapReader>> OpenPcapFd(UniqueFd fd, const std::string& n
   }
   return Fail(
       Error::Unsupported(fmt::format("{}: not a pcap or pcapng file: it starts with {:#010x}", name, magic)));
+}
+
+Result<std::unique_ptr<PcapReader>> OpenPcapFd(UniqueFd fd, const std::string& name) {
+  return OpenPcapInput(std::make_unique<FdInput>(std::move(fd)), name);
 }
 
 Result<std::unique_ptr<PcapReader>> OpenPcap(const std::string& path) {

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "pcap/byte_input.h"
 
 namespace steno {
 
@@ -34,5 +35,7 @@ class PcapReader {
 // Tells the format by its magic number. "-" is standard input.
 Result<std::unique_ptr<PcapReader>> OpenPcap(const std::string& path);
 Result<std::unique_ptr<PcapReader>> OpenPcapFd(UniqueFd fd, const std::string& name);
+// The bytes of a file from elsewhere. An error of the input itself becomes the reader's, behind the name.
+Result<std::unique_ptr<PcapReader>> OpenPcapInput(std::unique_ptr<ByteInput> input, const std::string& name);
 
 }  // namespace steno

@@ -46,7 +46,7 @@ void AddServer(Values& values, const ServerStats& stats) {
 }
 
 void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
-  const std::array<std::pair<const char*, const Counter*>, 27> list = {{
+  const std::array<std::pair<const char*, const Counter*>, 28> list = {{
       {"packets", &counters.packets},
       {"bytes", &counters.bytes},
       {"stored_packets", &counters.stored_packets},
@@ -74,6 +74,7 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
       {"ring_drops_second", &counters.ring_drops_second},
       {"nic_drops", &counters.nic_drops},
       {"softnet_drops", &counters.softnet_drops},
+      {"skipped_packets", &counters.skipped_packets},
   }};
   for (const auto& [name, counter] : list) {
     values[fmt::format("stenotype_thread{}_{}", thread, name)] =

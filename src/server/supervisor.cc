@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "server/restart_backoff.h"
+#include "base/restart_backoff.h"
 
 namespace steno {
 namespace {

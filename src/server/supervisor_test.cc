@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "server/restart_backoff.h"
+#include "base/restart_backoff.h"
 #include "testing/temp_dir.h"
 
 namespace steno {

@@ -1,5 +1,6 @@
-// RestartBackoff: how long to wait before stenotype is started again. A run of a minute or more starts it
-// anew: the next restart is immediate. Then 0.25 s, doubling up to 30 s; never gives up. Plain value.
+// RestartBackoff: how long to wait before something that ended is started again. A run of a minute or more
+// starts it anew: the next restart is immediate. Then 0.25 s, doubling up to a longest; never gives up. Plain
+// value.
 #pragma once
 
 #include <algorithm>
@@ -15,15 +16,18 @@ class RestartBackoff {
   static constexpr int64_t kFirstDelayNs = kNsPerSecond / 4;
   static constexpr int64_t kMaxDelayNs = 30 * kNsPerSecond;
 
+  explicit RestartBackoff(int64_t max_delay_ns = kMaxDelayNs) : max_delay_ns_(max_delay_ns) {}
+
   // The pause after a run that lasted `run_ns`.
   int64_t NextDelayNs(int64_t run_ns) {
     if (run_ns >= kLongRunNs) next_ns_ = 0;
     const int64_t delay = next_ns_;
-    next_ns_ = delay == 0 ? kFirstDelayNs : std::min(2 * delay, kMaxDelayNs);
+    next_ns_ = delay == 0 ? kFirstDelayNs : std::min(2 * delay, max_delay_ns_);
     return delay;
   }
 
  private:
+  int64_t max_delay_ns_;
   int64_t next_ns_ = 0;
 };
 

@@ -64,6 +64,51 @@ TEST(ExecuteQueryTest, RandomQueriesEqualBruteForce) {
   EXPECT_GT(matched, 10'000u);
 }
 
+// Captures that were read from files: no order, equal times, times long ago and in the year 2106, none at
+// all.
+TEST(ExecuteQueryTest, TimesOfAnyOrderEqualBruteForce) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  constexpr int64_t kLast = int64_t{UINT32_MAX} * kNsPerSecond + kNsPerSecond - 1;
+  const std::vector<int64_t> times{
+      0, 1, 2, 999, 1000, kNsPerSecond, kTestStartNs - 1, kTestStartNs, kTestStartNs + 1, kLast - 1, kLast};
+  StoreBuilder builder(2);
+  for (uint32_t thread = 0; thread < 2; ++thread) {
+    for (uint64_t file = 0; file < 4; ++file) {
+      TestBlocks blocks(3 + random() % 5);
+      for (auto& block : blocks) {
+        for (size_t i = 0; i < 60; ++i) {
+          const int64_t time =
+              random() % 2 == 0 ? times[random() % times.size()] : static_cast<int64_t>(random() % kLast);
+          block.push_back(MakePacket(random, time));
+        }
+      }
+      // Names as the recorder gives them: of the first packet, or the next that is free.
+      const auto id = static_cast<uint64_t>(blocks.front().front().time_ns / 1000);
+      builder.AddFile(thread, (id == 0 ? 1 : id) + file, blocks,
+                      file == 1 ? IndexKind::kNone : IndexKind::kSealed);
+    }
+  }
+  Store store(builder.directories());
+  const StoreSnapshot snapshot = store.Snapshot();
+  const Answer all = Ask(*MakeEverything(), snapshot);
+  EXPECT_EQ(Difference(all.packets, builder.Expected(*MakeEverything())), "");
+  EXPECT_THAT(all.packets, SizeIs(builder.packets()));
+  for (const int64_t time : times) {
+    for (const TimeRange range :
+         {TimeRange{time, INT64_MAX}, TimeRange{INT64_MIN, time}, TimeRange{time, time + 1}}) {
+      const ExpressionPtr expression = MakeTime(range);
+      ASSERT_EQ(Difference(Ask(*expression, snapshot).packets, builder.Expected(*expression)), "") << time;
+    }
+  }
+  for (int i = 0; i < 200; ++i) {
+    const ExpressionPtr expression = MakeRandomExpression(random, 0, i % 2 == 0 ? kLast : 5);
+    ASSERT_EQ(Difference(Ask(*expression, snapshot).packets, builder.Expected(*expression)), "")
+        << ToString(*expression);
+  }
+}
+
 TEST(ExecuteQueryTest, IndexSavesReading) {
   StoreBuilder builder(1);
   TestBlocks blocks(20);

@@ -5,14 +5,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/file.h"
 #include "index/live_index.h"
+#include "storage/file_names.h"
 #include "storage/output_file.h"
 
 namespace steno {
 namespace {
 
-// A file whose name was taken when it was published has one of the next microseconds as its name.
-constexpr uint64_t kMaxNameShift = 64;
+// A file whose name was taken when it was published has one of the next names that were free, in steps of at
+// most this many microseconds: the capture threads of a process.
+constexpr uint64_t kMaxNameStep = 256;
 
 }  // namespace
 
@@ -102,8 +105,13 @@ Result<PacketFile> LiveFile::OpenPackets() const {
 }
 
 Result<std::shared_ptr<const PublishedFile>> LiveFile::FindSealed() const {
-  for (uint64_t shift = 0; shift < kMaxNameShift; ++shift) {
-    auto sealed = PublishedFile::Load(directory_, thread_, std::to_string(file_id_ + shift), log_);
+  STENO_TRY(const std::vector<std::string> entries, ListDirectory(directory_.packets_directory));
+  const std::vector<NamedFile> files = SelectPacketFiles(entries);
+  // Files that begin at the same time (all those without times) have names one behind the other.
+  const uint64_t reach = kMaxNameStep * (files.size() + 1);
+  for (auto file = std::ranges::lower_bound(files, file_id_, {}, &NamedFile::id);
+       file != files.end() && file->id - file_id_ < reach; ++file) {
+    auto sealed = PublishedFile::Load(directory_, thread_, file->name, log_);
     if (sealed && (*sealed)->file_tag() == file_tag_) return sealed;
     if (!sealed && !IsGone(sealed.error())) return sealed;
   }

@@ -31,6 +31,7 @@ class LiveFile final : public StoredFile {
   [[nodiscard]] uint64_t file_id() const override { return file_id_; }
   [[nodiscard]] int64_t first_ns() const override { return times_.first_ns; }
   [[nodiscard]] int64_t last_ns() const override { return times_.last_ns; }
+  [[nodiscard]] bool times_known() const override { return true; }
   [[nodiscard]] Result<OpenedFile> Open() const override;
   [[nodiscard]] Result<OpenedFile> OpenForScan(const Error& why) const override;
 

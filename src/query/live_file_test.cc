@@ -88,7 +88,7 @@ TEST_F(LiveFileTest, CountsOnceWhenPublished) {
 }
 
 TEST_F(LiveFileTest, ReusedSegmentMeansSealedFile) {
-  for (const char* shift : {"0", "1", "9"}) {
+  for (const char* shift : {"0", "1", "9", "100"}) {
     StoreBuilder builder(1);
     Store store(builder.directories());
     store.SetArenas({arena_});

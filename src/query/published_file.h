@@ -63,6 +63,7 @@ class PublishedFile final : public StoredFile {
   [[nodiscard]] uint64_t file_id() const override { return file_id_; }
   [[nodiscard]] int64_t first_ns() const override { return Bounds().first_ns; }
   [[nodiscard]] int64_t last_ns() const override { return Bounds().last_ns; }
+  [[nodiscard]] bool times_known() const override { return (indexed() && covered_) || !identity_.ours; }
   [[nodiscard]] Result<OpenedFile> Open() const override;
   [[nodiscard]] Result<OpenedFile> OpenForScan(const Error& why) const override;
 

@@ -105,13 +105,16 @@ Store::Totals Store::totals() {
     totals.unindexed_files += static_cast<uint64_t>(
         std::ranges::count_if(catalog.files(), [](const auto& file) { return !file->indexed(); }));
   }
-  // Names are times, so a directory's first file has its oldest packets.
-  const StoredFile* previous = nullptr;
-  for (const auto& file : snapshot) {
-    const bool oldest = previous == nullptr || previous->thread() != file->thread();
-    if (oldest && file->first_ns() <= file->last_ns())
-      totals.oldest_ns = std::max(totals.oldest_ns, file->first_ns());
-    previous = file.get();
+  // Names are the times of first packets. A directory's first file has its oldest packets, unless packets
+  // came out of order (in captured files): those that an index tells of count, too, at no cost.
+  for (size_t thread = 0; thread < impl_->catalogs.size(); ++thread) {
+    int64_t oldest_ns = INT64_MAX;
+    bool first = true;
+    for (const auto& file : snapshot) {
+      if (file->thread() != thread || !(std::exchange(first, false) || file->times_known())) continue;
+      if (file->first_ns() <= file->last_ns()) oldest_ns = std::min(oldest_ns, file->first_ns());
+    }
+    if (oldest_ns != INT64_MAX) totals.oldest_ns = std::max(totals.oldest_ns, oldest_ns);
   }
   return totals;
 }

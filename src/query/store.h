@@ -43,6 +43,8 @@ class StoredFile {
   // guess.
   [[nodiscard]] virtual int64_t first_ns() const = 0;
   [[nodiscard]] virtual int64_t last_ns() const = 0;
+  // Whether first_ns() and last_ns() cost nothing.
+  [[nodiscard]] virtual bool times_known() const = 0;
   // kNotFound if the file is gone.
   [[nodiscard]] virtual Result<OpenedFile> Open() const = 0;
   // The same without the index, which turned out to be unusable while it was asked (`why`).

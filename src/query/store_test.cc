@@ -207,6 +207,9 @@ TEST_F(StoreTest, TotalsCountFilesAndCommonHistory) {
   EXPECT_EQ(totals.files, 3u);
   EXPECT_EQ(totals.unindexed_files, 1u);
   EXPECT_EQ(totals.oldest_ns, kTestStartNs + 30 * kMs);
+  // Captures read from files: a later name may hold earlier packets.
+  builder_.AddFile(1, kId + 40, Blocks(20));
+  EXPECT_EQ(store_.totals().oldest_ns, kTestStartNs + 20 * kMs);
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 #include "storage/file_names.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <charconv>
 
+#include "base/clock.h"
 #include "storage/output_file.h"
 
 namespace steno {
@@ -11,6 +14,9 @@ namespace {
 constexpr size_t kMaxDigits = 19;
 
 bool ById(const NamedFile& a, const NamedFile& b) { return a.id < b.id; }
+
+// From the end of an index to the name of its packet file, which is made durable in between, on a slow disk.
+constexpr int64_t kPublishingNs = 600 * kNsPerSecond;
 
 }  // namespace
 
@@ -45,6 +51,13 @@ std::vector<NamedFile> FindOrphanIndexes(const std::vector<NamedFile>& packets,
     if (!std::binary_search(packets.begin(), packets.end(), index, ById)) orphans.push_back(index);
   }
   return orphans;
+}
+
+bool IsAbandonedIndex(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return false;
+  const int64_t age_ns = WallNs() - (int64_t{info.st_mtim.tv_sec} * kNsPerSecond + info.st_mtim.tv_nsec);
+  return age_ns > kPublishingNs;
 }
 
 }  // namespace steno

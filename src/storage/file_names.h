@@ -31,4 +31,8 @@ std::vector<NamedFile> SelectPacketFiles(const std::vector<std::string>& entries
 std::vector<NamedFile> FindOrphanIndexes(const std::vector<NamedFile>& packets,
                                          const std::vector<NamedFile>& indexes);
 
+// False for an index that was written so lately that its packet file may be about to get its name: packets
+// that are read from old captures have old names.
+bool IsAbandonedIndex(const std::string& path);
+
 }  // namespace steno

@@ -146,6 +146,7 @@ Status Recovery::RemoveOrphanIndexes() {
   for (const NamedFile& index :
        FindOrphanIndexes(SelectPacketFiles(packet_entries), SelectPacketFiles(index_entries))) {
     const std::string path = indexes_ + "/" + index.name;
+    if (!IsAbandonedIndex(path)) continue;
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) Note(Fail(Error::System("remove " + path)));
   }
   return {};

@@ -114,8 +114,10 @@ TEST_F(RecoveryTest, TouchesNoForeignNames) {
 TEST_F(RecoveryTest, RemovesUnfinishedAndOrphanIndexes) {
   for (const char* name : {"100", "300"}) WriteTestFile(Packet(name), {1});
   for (const char* name : {"50", "100", "200", "300", "400", ".500"}) WriteTestFile(Index(name), {1});
+  for (const char* name : {"50", "200"}) MakeOld(Index(name));
+  WriteTestFile(Index("60"), {1});  // its packet file may be about to be published
   Recover();
-  for (const char* name : {"100", "300", "400"}) EXPECT_TRUE(Exists(Index(name))) << name;
+  for (const char* name : {"60", "100", "300", "400"}) EXPECT_TRUE(Exists(Index(name))) << name;
   for (const char* name : {"50", "200", ".500"}) EXPECT_FALSE(Exists(Index(name))) << name;
 }
 

@@ -76,7 +76,8 @@ void Retention::Pass::Open(const RetentionDirectory& options) {
   // Orphans go first: they hold space that serves nobody.
   if (const auto indexes = ListDirectory(options.index_directory)) {
     for (const NamedFile& index : FindOrphanIndexes(directory.files, SelectPacketFiles(*indexes))) {
-      Remove(options.index_directory + "/" + index.name, *index_device);
+      const std::string path = options.index_directory + "/" + index.name;
+      if (IsAbandonedIndex(path)) Remove(path, *index_device);
     }
   } else {
     Problem(indexes.error());

@@ -162,8 +162,13 @@ TEST(Retention, RemovesIndexesThatLostTheirPackets) {
   for (const uint64_t id : {10, 20, 30}) AddFile(directory, id, 10);
   ASSERT_EQ(::unlink((directory.packets_directory + "/20").c_str()), 0);
   WriteTestFile(directory.index_directory + "/5", {1});
+  for (const char* name : {"20", "5"}) MakeOld(directory.index_directory + "/" + name);
   Retention({directory}).Enforce();
   EXPECT_EQ(Names(directory), "10 30 ");
+  // Not one whose packet file, read from an old capture, is just being published.
+  WriteTestFile(directory.index_directory + "/7", {1});
+  Retention({directory}).Enforce();
+  EXPECT_TRUE(Exists(directory.index_directory + "/7"));
 }
 
 TEST(Retention, GoesOnAfterFailures) {

@@ -37,6 +37,8 @@ std::vector<TestPacket> RandomPackets(std::mt19937_64& random, size_t count, siz
 void WriteTestFile(const std::string& path, const std::vector<uint8_t>& bytes);
 std::vector<uint8_t> ReadTestFile(const std::string& path);
 bool Exists(const std::string& path);
+// As if the file had last been written an hour ago.
+void MakeOld(const std::string& path);
 
 // Runs `body` in a child process that sees a tmpfs of `megabytes` mounted at `directory` (in a namespace of
 // its own: no privileges needed). False if this machine does not allow that: skip the test. Failures of the

@@ -17,6 +17,8 @@ struct RecordedPacket {
   uint32_t wire_bytes = 0;
   StrippedTag tag;
   bool gathered = false;  // its block was put together from several
+  uint32_t original_bytes = 0;
+  std::string interface;  // its block's
 };
 
 struct RecordedFile {

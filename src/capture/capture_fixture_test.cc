@@ -48,7 +48,9 @@ void ReadBlock(const PacketFile& file, const BlockEntry& entry, RecordedFile& in
                             .frame = {packet->frame.begin(), packet->frame.end()},
                             .wire_bytes = packet->original_bytes,
                             .tag = packet->tag,
-                            .gathered = (header.flags & kBlockGathered) != 0});
+                            .gathered = (header.flags & kBlockGathered) != 0,
+                            .original_bytes = packet->original_bytes,
+                            .interface = header.interface_name});
     ++count;
   }
   EXPECT_TRUE(walk.status()) << walk.status().error().message;

@@ -136,5 +136,39 @@ TEST(CaptureOptionsTest, HelpNamesEveryFlag) {
   }
 }
 
+TEST(CaptureOptionsTest, ReadsFilesInsteadOfAnInterface) {
+  const auto parse = [](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "--dir=/d");
+    return ParseCaptureFlags(arguments);
+  };
+  const auto message = [&](const std::vector<const char*>& arguments) {
+    const auto parsed = parse(arguments);
+    return parsed ? "accepted" : parsed.error().message;
+  };
+  const auto parsed = parse({"--read", "a.pcap", "-", "--read=b.pcap"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_THAT(parsed->options.read_files, ElementsAre("a.pcap", "-", "b.pcap"));
+  EXPECT_TRUE(parsed->options.from_stream());
+  EXPECT_FALSE(Parse({})->options.from_stream());
+  EXPECT_THAT(MessageOf({"--read=a"}), HasSubstr("--iface and --read are both given"));
+  EXPECT_THAT(message({}), HasSubstr("--iface is missing"));
+  EXPECT_THAT(message({"--read=a", "--threads=2"}), HasSubstr("--read works with --threads=1 only, not 2"));
+  EXPECT_THAT(message({"--read=a", "--direction=in"}), HasSubstr("--read knows no direction"));
+  EXPECT_THAT(message({"--read=-", "--read=-"}), HasSubstr("one standard input"));
+}
+
+TEST(CaptureOptionsTest, TakesAPeerAsInterface) {
+  const auto message = [](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "--dir=/d");
+    const auto parsed = ParseCaptureFlags(arguments);
+    return parsed ? "accepted" : parsed.error().message;
+  };
+  EXPECT_EQ(message({"--iface=tcp@127.0.0.1:57012"}), "accepted");
+  EXPECT_EQ(message({"--iface=TCP@[::1]:57012"}), "accepted");
+  EXPECT_THAT(message({"--iface=tcp@127.0.0.1"}), HasSubstr("expected tcp@HOST:PORT"));
+  EXPECT_THAT(message({"--iface=tcp@h:1", "--threads=2"}), HasSubstr("works with --threads=1 only"));
+  EXPECT_THAT(message({"--iface=tcp@h:1", "--direction=out"}), HasSubstr("knows no direction"));
+}
+
 }  // namespace
 }  // namespace steno

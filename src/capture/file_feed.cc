@@ -79,7 +79,11 @@ void FileFeed::Ended(const Status& how, const StreamCounts& counts) {
         fmt::format(", {} with a time outside of the years 1970 to 2106, which was limited", counts.untimely);
   }
   const bool whole = how || how.error().code == ErrorCode::kCancelled;
-  STENO_INFO("{}: {} packets {}{}", path, counts.recorded, how ? "read" : "read before it was ended", others);
+  STENO_INFO("{}: {} packets {}{}", path, counts.recorded,
+             how     ? "read"
+             : whole ? "read before the stop"
+                     : "read before the error",
+             others);
   if (!whole) return Failed(how.error().message);
   if (counts.foreign > 0 && counts.recorded + counts.filtered == 0) {
     Failed(fmt::format("{}: holds {} packets of link type {}: expected Ethernet (link type 1)", path,

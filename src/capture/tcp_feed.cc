@@ -56,8 +56,8 @@ void TcpFeed::Ended(const Status& how, const StreamCounts& counts) {
   lasted_ns_ = MonotonicNs() - connected_ns_;
   if (!how && how.error().code == ErrorCode::kCancelled) return;
   away_log_ = LogLimiter(60 * kNsPerSecond);  // what happens next is news
-  STENO_WARN("{}: the stream ended after {} packets ({}); connecting again", name_, counts.recorded,
-             how ? "closed by the peer" : how.error().message);
+  STENO_WARN("{} after {} packets; connecting again",
+             how ? name_ + ": the peer closed the connection" : how.error().message, counts.recorded);
 }
 
 }  // namespace steno

@@ -17,7 +17,7 @@ namespace steno {
 
 class TcpFeed final : public StreamFeed {
  public:
-  static constexpr int64_t kMaxPauseNs = 5 * kNsPerSecond;
+  static constexpr int64_t kMaxPauseNs = 2 * kNsPerSecond;
 
   // `interface_name` as for ParseTcpPeer(). Tries to connect for about a second; a peer that is away by then
   // is no error.

@@ -14,63 +14,14 @@
 #include "base/bytes.h"
 #include "packet/decode.h"
 #include "pcap/pcap_writer.h"
+#include "testing/capture_bytes.h"
 #include "testing/temp_dir.h"
 
 namespace steno {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Bytes in a chosen order, with the pieces that both formats need.
-class Output {
- public:
-  explicit Output(bool big = false) : big_(big) {}
-
-  Output& U16(uint16_t value) { return Number(value); }
-  Output& U32(uint32_t value) { return Number(value); }
-  Output& U64(uint64_t value) { return Number(value); }
-  Output& Raw(const std::string& bytes) {
-    text_ += bytes;
-    return *this;
-  }
-  // A pcapng block of this body.
-  Output& Block(uint32_t type, const Output& body) {
-    const std::string padded = body.text_ + std::string((4 - body.text_.size() % 4) % 4, '\0');
-    const auto length = static_cast<uint32_t>(padded.size() + 12);
-    return U32(type).U32(length).Raw(padded).U32(length);
-  }
-  Output& Section() {
-    return Block(0x0a0d0d0a, Output(big_).U32(0x1a2b3c4d).U16(1).U16(0).U64(~uint64_t{0}));
-  }
-  Output& Interface(uint16_t link_type, const std::string& options = "", uint32_t snaplen = 0) {
-    return Block(1, Output(big_).U16(link_type).U16(0).U32(snaplen).Raw(options));
-  }
-  Output& Enhanced(uint32_t interface, uint64_t units, const std::string& data, uint32_t original = 0) {
-    const auto size = static_cast<uint32_t>(data.size());
-    Output body(big_);
-    body.U32(interface).U32(static_cast<uint32_t>(units >> 32)).U32(static_cast<uint32_t>(units));
-    return Block(6, body.U32(size).U32(original == 0 ? size : original).Raw(data));
-  }
-  std::string Option(uint16_t code, const std::string& value) {
-    Output option(big_);
-    option.U16(code).U16(static_cast<uint16_t>(value.size())).Raw(value);
-    return option.text_ + std::string((4 - value.size() % 4) % 4, '\0');
-  }
-  std::string Seconds(int64_t value) { return Output(big_).U64(static_cast<uint64_t>(value)).text_; }
-
-  [[nodiscard]] const std::string& text() const { return text_; }
-
- private:
-  template <class T>
-  Output& Number(T value) {
-    if (big_) value = SwapBytes(value);
-    text_.append(reinterpret_cast<const char*>(&value), sizeof value);
-    return *this;
-  }
-
-  bool big_;
-  std::string text_;
-};
+using Output = testing::CaptureBytes;
 
 // One line per packet, then how the input ended.
 std::string ReadAll(PcapReader& reader) {

@@ -6,11 +6,15 @@ import itertools
 import os
 import random
 import shutil
+import struct
 import subprocess
+import time
 import unittest
 
 import lab
+import packet_files
 import tshark_oracle
+from import_test import frames
 
 SEED = int(os.environ.get("STENO_SEED", "20240229"))
 
@@ -146,6 +150,36 @@ class Differential(unittest.TestCase):
         for text, inside in times:
             yield "(%s) and tcp" % text, lambda i, s, f=inside: f(i, s) and 6 in s.protocols
             yield "(%s) and port %d" % (text, ports[0]), lambda i, s, f=inside: f(i, s) and ports[0] in s.ports
+
+
+class FromTheWire(unittest.TestCase):
+    """What the ring saw is on disk as it was on the wire, with the kernel's times to the nanosecond."""
+
+    def test_tags_and_sizes_and_times(self):
+        chance = random.Random(SEED)
+        sent = frames(chance, 120)
+        for outer in (0x8100, 0x88a8):
+            inner = lab.udp4("10.9.9.9", "10.9.9.8", 5000, outer, vlan=(7,))
+            sent.append(inner[:12] + struct.pack(">HH", outer, 0x6001) + inner[12:])
+        with lab.Lab() as one:
+            begin = time.time_ns()
+            lab.send(sent)
+            one.wait_stored(len(sent))
+            end = time.time_ns()
+            one.stop()
+            stored = packet_files.read_directory(one.root + "/pkt0")
+            self.assertEqual([p.frame for p in stored], sent)
+            self.assertEqual([p.original for p in stored], [len(frame) for frame in sent])
+            self.assertEqual({p.interface for p in stored}, {"cap0"})
+            times = [p.ns for p in stored]
+            self.assertEqual(times, sorted(times))
+            self.assertTrue(begin <= times[0] and times[-1] <= end)
+            self.assertTrue(any(ns % 1000 for ns in times))
+            one.start()
+            for packet in chance.sample(stored, 20):
+                ns = packet.ns
+                text = "after %d.%09d and before %d.%09d" % (ns // 10**9, ns % 10**9, (ns + 1) // 10**9, (ns + 1) % 10**9)
+                self.assertEqual([p[2] for p in one.packets(text)], [p.frame for p in stored if p.ns == ns], text)
 
 
 if __name__ == "__main__":

@@ -192,13 +192,13 @@ double QueryMs(const FlowIndex& index, const Term& term) {
 }
 
 constexpr std::array<const char*, 15> kSectionNames = {
-    "",       "services",   "codes", "ports",    "vlans",  "general", "open", "postings",
-    "groups", "references", "pages", "granules", "blocks", "fences",  "bloom"};
+    "",       "services",  "codes",  "ports",    "vlans",    "general",  "open",  "postings",
+    "groups", "addresses", "fences", "bloom v4", "bloom v6", "granules", "blocks"};
 
 void PrintSections(const std::string& path, uint64_t packets) {
   const auto file = SealedFile::Open(path).value();
   std::string line;
-  for (size_t id = 1; id <= static_cast<size_t>(SectionId::kCount); ++id) {
+  for (size_t id = 1; id < kSectionNames.size(); ++id) {
     const uint64_t bytes = file->SectionBytes(static_cast<SectionId>(id));
     if (bytes == 0) continue;
     line += fmt::format(" {} {:.3f}", kSectionNames[id],
@@ -239,9 +239,10 @@ void Measure(const Workload& workload, const std::string& directory) {
   ResetPeak();
   const uint64_t resident = StatusBytes("VmRSS");
   Meter meter;
+  Sealer sealer = Sealer::Create().value();
   const PerPacket seal = Best([&] {
     meter.Start();
-    STENO_CHECK(SealSegment(snapshot, directory, "1").has_value());
+    STENO_CHECK(sealer.Seal(snapshot, directory, "1").has_value());
     return Per(meter.Stop(), packets);
   });
   const uint64_t sealing = StatusBytes("VmHWM") - resident;

@@ -1,197 +1,312 @@
-// What the flow index costs: insertion and sealing time per packet on one core, bytes per packet, and query
-// times, over synthetic traffic in ring blocks. Prints one line per kind of traffic; each time is the best of
-// three runs. CPU time of the one thread.
+// What the flow index costs: insertion by stage and state of the caches, sealing, memory, bytes per packet by
+// section, and query times; beside it a model of the predecessor's index. One core. A segment is filled until
+// it is full or the traffic has sent enough. Times are CPU time, the best of three runs; insertion is
+// measured with the block
+//   in L2    just written by this core
+//   in L3    written 8 MiB of blocks ago, as after the kernel's receive path on another core
+//   in DRAM  flushed from all caches
+// Usage: index_bench [TRAFFIC...]   (default: all)
 #include <fmt/format.h>
+#include <immintrin.h>
+#include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
-#include <random>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/mapping.h"
 #include "index/builder.h"
+#include "index/flow_table.h"
 #include "index/live_index.h"
+#include "index/sealed_file.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
-#include "testing/block_builder.h"
-#include "testing/packet_builder.h"
+#include "meter.h"
+#include "posting_maps.h"
+#include "storage/packet_view.h"
 #include "testing/temp_dir.h"
+#include "frame_stream.h"
 
-namespace steno {
+namespace steno::bench {
 namespace {
 
-using testing::PacketBuilder;
-
 constexpr int kRuns = 3;
-
-// A conversation between two of 32 k hosts, addresses of which are drawn with a preference for few.
-struct Traffic {
-  const char* name;
-  uint32_t flows;  // 0: every packet is a new flow
-  uint32_t packets;
-  std::vector<uint32_t> frame_bytes;  // drawn at random
-  bool ipv6 = false;
-  bool tunnel = false;
-};
+constexpr size_t kRingBlocks = 16;
+constexpr size_t kLagBlocks = 8;
+constexpr double kMiB = 1 << 20;
 
 struct Workload {
-  std::vector<std::vector<uint8_t>> blocks;
-  std::vector<uint64_t> offsets;
-  uint64_t packets = 0;
-  uint64_t file_bytes = 0;
+  const char* name;
+  std::function<TrafficPtr()> make;
+  uint64_t packets;
+  const char* host;  // to ask for
 };
 
-uint32_t RandomHost(std::mt19937_64& random) {
-  const auto spread = static_cast<uint32_t>(random() % 15);
-  return 0x0a000000u + static_cast<uint32_t>(random() % (2u << spread));
-}
+enum class Cache { kL2, kL3, kDram };
 
-std::vector<uint8_t> MakeFrame(const Traffic& traffic, uint64_t flow) {
-  std::mt19937_64 random(flow);  // a flow is its number
-  const auto v6 = [&] { return ToString(Address::V6(0x20010db800000000, RandomHost(random))); };
-  const auto v4 = [&] { return ToString(Address::V4(RandomHost(random))); };
-  PacketBuilder builder;
-  builder.Ethernet();
-  if (traffic.tunnel) builder.Ipv4("172.16.0.1", "172.16.0.2").Vxlan(7).Ethernet();
-  if (traffic.ipv6) {
-    builder.Ipv6(v6(), v6());
-  } else {
-    builder.Ipv4(v4(), v4());
-  }
-  const uint16_t services[] = {443, 443, 443, 80, 53, 22, 8080, static_cast<uint16_t>(random())};
-  const auto port = static_cast<uint16_t>(32768 + random() % 28000);
-  if (random() % 4 == 0) {
-    builder.Udp(port, services[random() % 8]);
-  } else {
-    builder.Tcp(port, services[random() % 8]);
-  }
-  return builder.Build();
-}
-
-Workload MakeWorkload(const Traffic& traffic) {
-  Workload workload;
-  std::mt19937_64 random(1);
-  testing::BlockBuilder block;
-  const auto end_block = [&] {
-    const auto bytes = block.Block();
-    workload.blocks.emplace_back(bytes.begin(), bytes.end());
-    workload.offsets.push_back(workload.file_bytes);
-    workload.file_bytes += AlignUp(bytes.size(), kDiskAlignment);
-    block.Clear();
+// Calls visit(block, packets, file offset) for blocks of a traffic, in the wanted state of the caches, until
+// it returns false or `packets` have been shown.
+void ShowBlocks(const Workload& workload, Cache cache,
+                const std::function<bool(std::span<const uint8_t>, uint32_t, uint64_t)>& visit) {
+  struct Slot {
+    std::vector<uint8_t> bytes = std::vector<uint8_t>(kDefaultBlockBytes);
+    size_t used = 0;
+    uint32_t packets = 0;
   };
-  std::vector<std::vector<uint8_t>> frames;
-  for (uint32_t flow = 0; flow < traffic.flows; ++flow) frames.push_back(MakeFrame(traffic, flow));
-  // Flows come and go: a window of them moves over all; within it a few have most of the packets.
-  const uint32_t window = std::max(1u, traffic.flows / 10);
-  for (uint32_t i = 0; i < traffic.packets; ++i) {
-    const uint64_t base = traffic.flows == 0 ? 0 : uint64_t{i} * (traffic.flows - window) / traffic.packets;
-    const uint64_t skew = random() % window * (random() % window) / window;
-    std::vector<uint8_t> frame = traffic.flows == 0 ? MakeFrame(traffic, random()) : frames[base + skew];
-    frame.resize(std::max<size_t>(frame.size(), traffic.frame_bytes[random() % traffic.frame_bytes.size()]));
-    const int64_t time = 1'700'000'000'000'000'000 + i * int64_t{700};
-    if (!block.Add(frame, time)) {
-      end_block();
-      block.Add(frame, time);
+  std::vector<Slot> ring(kRingBlocks);
+  BlockStream stream(workload.make());
+  uint64_t shown = 0;
+  uint64_t offset = 0;
+  const size_t lag = cache == Cache::kL3 ? kLagBlocks : 0;
+  for (size_t i = 0; shown < workload.packets; ++i) {
+    Slot& filled = ring[i % kRingBlocks];
+    filled.used = static_cast<size_t>(std::ranges::copy(stream.Next(), filled.bytes.begin()).out -
+                                      filled.bytes.begin());
+    filled.packets = stream.packets();
+    if (i < lag) continue;
+    const Slot& slot = ring[(i - lag) % kRingBlocks];
+    if (cache == Cache::kDram) {
+      for (size_t at = 0; at < slot.used; at += 64) _mm_clflush(slot.bytes.data() + at);
+      _mm_mfence();
     }
-    ++workload.packets;
+    if (!visit({slot.bytes.data(), slot.used}, slot.packets, offset)) return;
+    shown += slot.packets;
+    offset += AlignUp(slot.used, kDiskAlignment);
   }
-  end_block();
-  return workload;
 }
 
-double NsPer(uint64_t count, const std::function<void()>& work) {
-  int64_t best = INT64_MAX;
-  for (int run = 0; run < kRuns; ++run) {
-    const int64_t start = ThreadCpuNs();
-    work();
-    best = std::min(best, ThreadCpuNs() - start);
-  }
-  return static_cast<double>(best) / static_cast<double>(std::max<uint64_t>(count, 1));
+struct PerPacket {
+  double ns = 0;
+  double cycles = 0;
+};
+
+PerPacket Per(const Cost& cost, uint64_t packets) {
+  const auto count = static_cast<double>(std::max<uint64_t>(packets, 1));
+  return {static_cast<double>(cost.ns) / count, static_cast<double>(cost.cycles) / count};
 }
 
-// Insertion as the capture thread does it: the kernel has just written the block, so it is in a cache (of the
-// size of the second level; `warm`), or it is not.
-double InsertNs(const Workload& workload, const SegmentMemory& segment, IndexBuilder& builder, bool warm) {
-  int64_t best = INT64_MAX;
-  std::vector<uint8_t> ring(kDefaultBlockBytes);
-  for (int run = 0; run < kRuns; ++run) {
-    segment.Reset(1, 1, "");
-    builder.Begin(&segment);
-    int64_t spent = 0;
-    for (size_t i = 0; i < workload.blocks.size(); ++i) {
-      std::span<const uint8_t> block = workload.blocks[i];
-      if (warm)
-        block = {ring.data(), static_cast<size_t>(std::ranges::copy(block, ring.begin()).out - ring.begin())};
-      const int64_t start = ThreadCpuNs();
-      builder.AddBlock(block, workload.offsets[i], 0);
-      spent += ThreadCpuNs() - start;
-    }
-    best = std::min(best, spent);
+PerPacket Best(const std::function<PerPacket()>& run) {
+  PerPacket best{1e9, 1e9};
+  for (int i = 0; i < kRuns; ++i) {
+    const PerPacket now = run();
+    if (now.ns < best.ns) best = now;
   }
-  return static_cast<double>(best) / static_cast<double>(workload.packets);
+  return best;
+}
+
+// The stages of insertion before the flow table: walking and decoding, and hashing and prefetching on top of
+// that.
+PerPacket StageCost(const Workload& workload, bool hash) {
+  FlowTable table = FlowTable::Create().value();
+  return Best([&] {
+    table.Start();
+    Meter meter;
+    Cost cost;
+    uint64_t packets = 0;
+    uint64_t sum = 0;
+    Workload part = workload;
+    part.packets = std::min<uint64_t>(part.packets, 1'000'000);
+    ShowBlocks(part, Cache::kL2, [&](std::span<const uint8_t> block, uint32_t count, uint64_t offset) {
+      std::array<FlowKey, 16> keys;
+      size_t batch = 0;
+      meter.Start();
+      PacketWalk walk(block, kFirstPacketOffset, block.size(), offset);
+      while (const PacketView* packet = walk.Next()) {
+        FlowKey& key = keys[batch++ % keys.size()];
+        FrameToFlowKey(packet->frame, packet->tag, key);
+        if (hash) {
+          const uint64_t value = table.Hash(key);
+          table.Prefetch(value);
+          sum += value;
+        }
+      }
+      cost += meter.Stop();
+      packets += count;
+      return true;
+    });
+    STENO_CHECK(!hash || sum != 0);
+    return Per(cost, packets);
+  });
+}
+
+// Fills a segment; how many packets it took is in `packets`.
+PerPacket InsertCost(const Workload& workload, Cache cache, const SegmentMemory& segment,
+                     IndexBuilder& builder, uint64_t& packets) {
+  segment.Reset(1, 1, "");
+  builder.Begin(&segment);
+  Meter meter;
+  Cost cost;
+  uint32_t blocks = 0;
+  packets = 0;
+  ShowBlocks(workload, cache, [&](std::span<const uint8_t> block, uint32_t count, uint64_t offset) {
+    if (offset + block.size() > kMaxFileBytes) return false;
+    meter.Start();
+    builder.AddBlock(block, offset, 0);
+    cost += meter.Stop();
+    packets += count;
+    ++blocks;
+    return !builder.full();
+  });
+  builder.Publish(blocks);
+  return Per(cost, packets);
+}
+
+struct MapsCost {
+  PerPacket insert;
+  double bytes = 0;
+};
+
+MapsCost MeasureMaps(const Workload& workload) {
+  PostingMaps maps;
+  Meter meter;
+  Cost cost;
+  uint32_t packets = 0;
+  PacketHeaders headers;
+  Workload part = workload;
+  part.packets = std::min<uint64_t>(part.packets, 2'000'000);
+  ShowBlocks(part, Cache::kL2, [&](std::span<const uint8_t> block, uint32_t, uint64_t offset) {
+    meter.Start();
+    PacketWalk walk(block, kFirstPacketOffset, block.size(), offset);
+    while (const PacketView* packet = walk.Next()) {
+      Decode(packet->frame, packet->tag, headers);
+      maps.Add(headers, packets++);
+    }
+    cost += meter.Stop();
+    return true;
+  });
+  return {Per(cost, packets), static_cast<double>(maps.WrittenBytes()) / packets};
 }
 
 double QueryMs(const FlowIndex& index, const Term& term) {
-  return NsPer(1, [&] { (void)index.Granules(index.Match(term).value().may).value(); }) / 1e6;
+  Meter meter;
+  const PerPacket cost = Best([&] {
+    meter.Start();
+    (void)index.Granules(index.Match(term).value().may).value();
+    return Per(meter.Stop(), 1);
+  });
+  return cost.ns / 1e6;
 }
 
-// The segment's file with `name` in `directory`, and what it cost.
-void Measure(const Traffic& traffic, const std::string& directory) {
-  const Workload workload = MakeWorkload(traffic);
-  const Mapping memory = Mapping::Anonymous(SegmentBytes()).value();
-  const SegmentMemory segment = SegmentMemory::At(memory.bytes());
-  IndexBuilder builder = IndexBuilder::Create().value();
-  const double cold_ns = InsertNs(workload, segment, builder, false);
-  const double warm_ns = InsertNs(workload, segment, builder, true);
-  builder.Publish(static_cast<uint32_t>(workload.blocks.size()));
-  const SegmentSnapshot snapshot = SegmentSnapshot::Take(segment).value();
-  const double seal_ns =
-      NsPer(workload.packets, [&] { STENO_CHECK(SealSegment(snapshot, directory, "1").has_value()); });
-  const IndexSummary summary = ReadIndexSummary(directory + "/1").value();
+constexpr std::array<const char*, 15> kSectionNames = {
+    "",       "services",  "codes",  "ports",    "vlans",    "general",  "open",  "postings",
+    "groups", "addresses", "fences", "bloom v4", "bloom v6", "granules", "blocks"};
 
+void PrintSections(const std::string& path, uint64_t packets) {
+  const auto file = SealedFile::Open(path).value();
+  std::string line;
+  for (size_t id = 1; id < kSectionNames.size(); ++id) {
+    const uint64_t bytes = file->SectionBytes(static_cast<SectionId>(id));
+    if (bytes == 0) continue;
+    line += fmt::format(" {} {:.3f}", kSectionNames[id],
+                        static_cast<double>(bytes) / static_cast<double>(packets));
+  }
+  fmt::print("  bytes per packet by section:{}\n", line);
+}
+
+void PrintQueries(const Workload& workload, const SegmentMemory& segment, const std::string& path) {
+  const Address address = ParseAddress(workload.host).value();
   Term host;
-  host.addresses =
-      Prefix(ParseAddress(traffic.ipv6 ? "2001:db8::a00:1" : "10.0.0.1").value(), traffic.ipv6 ? 128 : 32);
+  host.addresses = Prefix(address, address.family == 4 ? 32 : 128);
   Term port;
   port.kind = TermKind::kPort;
   port.first = port.last = 53;
   const auto live = MakeLiveIndex(segment).value();
-  const auto sealed = OpenSealedIndex(directory + "/1").value();
-  const double index_bytes = static_cast<double>(summary.index_bytes);
-  fmt::print(
-      "{:11} {:8} {:7} {:6.1f} {:6.1f} {:6.1f} {:6.1f} {:6.2f} {:6.1f} {:6.2f} {:6.2f} {:6.2f} {:6.2f}{}\n",
-      traffic.name, workload.packets, summary.flows, warm_ns, 1e3 / warm_ns, cold_ns, seal_ns,
-      index_bytes / static_cast<double>(workload.packets), index_bytes / std::max(1u, summary.flows),
-      QueryMs(*live, host), QueryMs(*live, port), QueryMs(*sealed, host), QueryMs(*sealed, port),
-      builder.full() ? "  full" : "");
+  const auto sealed = OpenSealedIndex(path).value();
+  fmt::print("  queries, ms: live host {:.2f} port {:.2f}, sealed host {:.2f} port {:.2f}\n",
+             QueryMs(*live, host), QueryMs(*live, port), QueryMs(*sealed, host), QueryMs(*sealed, port));
 }
 
-void Run(const std::string& directory) {
-  fmt::print("{:11} {:>8} {:>7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>13} {:>13}\n", "", "", "", "insert",
-             "insert", "insert", "seal", "index", "index", "live ms", "sealed ms");
-  fmt::print("{:11} {:>8} {:>7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}\n", "traffic",
-             "packets", "flows", "ns", "Mpps", "cold", "ns", "B/pkt", "B/flow", "host", "port", "host",
-             "port");
-  const std::vector<uint32_t> mix = {60, 60, 60, 60, 60, 60, 60, 594, 594, 594, 594, 1514};
-  const Traffic all[] = {
-      {.name = "imix 65k", .flows = 65536, .packets = 1'000'000, .frame_bytes = mix},
-      {.name = "large 65k", .flows = 65536, .packets = 1'000'000, .frame_bytes = {200, 1514, 1514, 60}},
-      {.name = "small 4k", .flows = 4096, .packets = 1'000'000, .frame_bytes = {60}},
-      {.name = "small 300k", .flows = 300'000, .packets = 2'000'000, .frame_bytes = {60}},
-      {.name = "ipv6 65k", .flows = 65536, .packets = 1'000'000, .frame_bytes = mix, .ipv6 = true},
-      {.name = "vxlan 65k", .flows = 65536, .packets = 1'000'000, .frame_bytes = mix, .tunnel = true},
-      {.name = "flood", .flows = 0, .packets = 400'000, .frame_bytes = {60}},
+void Measure(const Workload& workload, const std::string& directory) {
+  const PerPacket decode = StageCost(workload, false);
+  const PerPacket hash = StageCost(workload, true);
+  ::malloc_trim(0);
+  const uint64_t before = StatusBytes("VmRSS");
+  const Mapping memory = Mapping::Anonymous(SegmentBytes()).value();
+  const SegmentMemory segment = SegmentMemory::At(memory.bytes());
+  IndexBuilder builder = IndexBuilder::Create().value();
+  uint64_t packets = 0;
+  const PerPacket dram = Best([&] { return InsertCost(workload, Cache::kDram, segment, builder, packets); });
+  const PerPacket l3 = Best([&] { return InsertCost(workload, Cache::kL3, segment, builder, packets); });
+  const PerPacket l2 = Best([&] { return InsertCost(workload, Cache::kL2, segment, builder, packets); });
+  ::malloc_trim(0);
+  const uint64_t live = StatusBytes("VmRSS") - before;
+
+  const SegmentSnapshot snapshot = SegmentSnapshot::Take(segment).value();
+  ResetPeak();
+  const uint64_t resident = StatusBytes("VmRSS");
+  Meter meter;
+  Sealer sealer = Sealer::Create().value();
+  const PerPacket seal = Best([&] {
+    meter.Start();
+    STENO_CHECK(sealer.Seal(snapshot, directory, "1").has_value());
+    return Per(meter.Stop(), packets);
+  });
+  const uint64_t sealing = StatusBytes("VmHWM") - resident;
+  const std::string path = directory + "/1";
+  const IndexSummary summary = ReadIndexSummary(path).value();
+  const MapsCost maps = MeasureMaps(workload);
+
+  const auto count = static_cast<double>(packets);
+  const double bytes = static_cast<double>(summary.index_bytes) / count;
+  const auto flows = static_cast<double>(std::max(1u, summary.flows));
+  fmt::print("{}: {} packets, {} flows, {:.2f} pairs per packet, {} MiB of file, segment {}\n", workload.name,
+             packets, summary.flows, static_cast<double>(snapshot.pairs.size()) / count,
+             summary.packet_file_bytes >> 20, builder.full() ? "full" : "not full");
+  fmt::print(
+      "  insert, ns per packet: in L2 {:.1f} = decode {:.1f} + hash {:.1f} + insert {:.1f} ({:.1f} Mpps); in "
+      "L3 "
+      "{:.1f} ({:.1f}); in DRAM {:.1f} ({:.1f})\n",
+      l2.ns, decode.ns, hash.ns - decode.ns, l2.ns - hash.ns, 1e3 / l2.ns, l3.ns, 1e3 / l3.ns, dram.ns,
+      1e3 / dram.ns);
+  if (l2.cycles > 0)
+    fmt::print("  insert, cycles per packet: in L2 {:.0f}, in L3 {:.0f}, in DRAM {:.0f}\n", l2.cycles,
+               l3.cycles, dram.cycles);
+  fmt::print("  seal: {:.1f} ns per packet, {:.0f} per flow; {:.2f} bytes per packet, {:.1f} per flow\n",
+             seal.ns, seal.ns * count / flows, bytes, bytes * count / flows);
+  PrintSections(path, packets);
+  fmt::print("  memory, MiB: table and segment {:.0f}, sealing {:.0f} more\n",
+             static_cast<double>(live) / kMiB, static_cast<double>(sealing) / kMiB);
+  PrintQueries(workload, segment, path);
+  fmt::print(
+      "  posting maps: insert {:.0f} ns per packet ({:.1f} times ours), {:.1f} bytes ({:.1f} times ours)\n\n",
+      maps.insert.ns, maps.insert.ns / l2.ns, maps.bytes, maps.bytes / bytes);
+}
+
+std::vector<Workload> Workloads() {
+  const auto conversations = [](uint32_t flows, std::vector<uint32_t> bytes, bool ipv6, bool vxlan) {
+    return [=] {
+      return MakeConversations({.flows = flows, .frame_bytes = bytes, .ipv6 = ipv6, .vxlan = vxlan});
+    };
   };
-  for (const Traffic& traffic : all) Measure(traffic, directory);
+  const auto imix = ImixBytes();
+  return {
+      {"mix", [] { return MakeMix(MixDirectory()); }, 20'000'000, "10.0.0.1"},
+      {"imix-65k", conversations(65536, imix, false, false), 2'000'000, "10.0.0.1"},
+      {"imix-320k", conversations(320'000, imix, false, false), 2'000'000, "10.0.0.1"},
+      {"small-4k", conversations(4096, {60}, false, false), 2'000'000, "10.0.0.1"},
+      {"ipv6-65k", conversations(65536, imix, true, false), 2'000'000, "2001:db8::a00:1"},
+      {"vxlan-65k", conversations(65536, imix, false, true), 2'000'000, "10.0.0.1"},
+      {"flood", [] { return MakeFlood(false); }, 600'000, "10.0.0.1"},
+      {"flood6", [] { return MakeFlood(true); }, 600'000, "2001:db8::2"},
+  };
 }
 
 }  // namespace
-}  // namespace steno
+}  // namespace steno::bench
 
-int main() {
+int main(int argc, char** argv) {
+  const std::vector<std::string_view> wanted(argv + 1, argv + argc);
   const steno::testing::TempDir directory;
-  steno::Run(directory.path());
+  for (const auto& workload : steno::bench::Workloads()) {
+    if (!wanted.empty() && std::ranges::find(wanted, workload.name) == wanted.end()) continue;
+    if (!workload.make()) {
+      fmt::print("{}: no captures in {}\n\n", workload.name, steno::bench::MixDirectory());
+      continue;
+    }
+    steno::bench::Measure(workload, directory.path());
+  }
 }

@@ -2,10 +2,10 @@
 //
 // A page holds addresses of one family in ascending order. Per address, as varints: difference to the
 // previous address of the page (the first one's is 0; its value is in the fence), number of plain flows of
-// which it is the first address (these are contiguous), number of its references. References, in a section of
-// their own, are the other flows in which it occurs, ascending: per address exponential Golomb codes of the
-// differences minus 1 (the first one's: flow id), of order ReferenceOrder(). A page's references start at a
-// byte. Pure functions; any bytes are safe to decode.
+// which it is the first address (these are contiguous), number of its references: the other flows in which it
+// occurs. Behind the page are the references themselves, from a byte on: per address, ascending, exponential
+// Golomb codes of the differences minus 1 (the first one's: flow number), of order ReferenceOrder(). Pure
+// functions; any bytes are safe to decode.
 #pragma once
 
 #include <cstdint>
@@ -15,20 +15,15 @@
 #include "base/result.h"
 #include "index/bit_stream.h"
 #include "index/flow_order.h"
+#include "index/scratch.h"
 #include "index/sealed_format.h"
+#include "index/sealed_writer.h"
 
 namespace steno {
 
-struct AddressSections {
-  Bytes pages;
-  Bytes fences;
-  Bytes references;
-  Bytes bloom;
-  uint32_t addresses = 0;
-  uint32_t bloom_blocks = 0;
-};
-
-AddressSections BuildAddressSections(const FlowOrder& order);
+// Writes the sections kAddressPages to kBloomV6, and counts of `footer`. kExhausted if `scratch` is too
+// small.
+Status WriteAddresses(const FlowOrder& order, Scratch& scratch, SealedWriter& writer, IndexFooter& footer);
 
 // Which flows the addresses of a range occur in.
 struct AddressHits {

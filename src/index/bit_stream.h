@@ -12,6 +12,7 @@
 #include <cstring>
 #include <span>
 
+#include "base/bytes.h"
 #include "index/byte_stream.h"
 
 namespace steno {
@@ -23,7 +24,10 @@ class BitWriter {
     pending_ |= value << pending_bits_;
     pending_bits_ += bits;
     if (pending_bits_ >= 32) {
-      AppendLe(bytes_, static_cast<uint32_t>(pending_));
+      if (bytes_.size() - size_ < sizeof(uint64_t)) [[unlikely]]
+        Grow();
+      StoreLe(bytes_.data() + size_, static_cast<uint32_t>(pending_));
+      size_ += sizeof(uint32_t);
       pending_ >>= 32;
       pending_bits_ -= 32;
     }
@@ -32,23 +36,36 @@ class BitWriter {
   void PutExpGolomb(uint32_t value, unsigned order) {
     const uint64_t x = (uint64_t{value} >> order) + 1;
     const auto tail = static_cast<unsigned>(std::bit_width(x)) - 1;
+    const uint64_t stop_and_tail = uint64_t{1} | (x ^ uint64_t{1} << tail) << 1;
+    const uint64_t low = value & ((uint64_t{1} << order) - 1);
+    if (2 * tail + 1 + order <= 32) [[likely]] {
+      Put(stop_and_tail << tail | low << (2 * tail + 1), 2 * tail + 1 + order);
+      return;
+    }
     Put(0, tail);
     Put(1, 1);
-    Put(x ^ uint64_t{1} << tail, tail);
-    Put(value & ((uint64_t{1} << order) - 1), order);
+    Put(stop_and_tail >> 1, tail);
+    Put(low, order);
   }
 
-  // Fills the last byte with zeros and returns all bytes so far, to be taken or cleared by the caller.
-  Bytes& Finish() {
+  // Fills the last byte with zeros and returns all bytes so far, valid until the next call.
+  std::span<const uint8_t> Finish() {
+    if (bytes_.size() - size_ < sizeof(uint64_t)) Grow();
     for (; pending_bits_ > 0; pending_bits_ -= std::min(pending_bits_, 8u)) {
-      bytes_.push_back(static_cast<uint8_t>(pending_));
+      bytes_[size_++] = static_cast<uint8_t>(pending_);
       pending_ >>= 8;
     }
-    return bytes_;
+    return std::span(bytes_).first(size_);
   }
 
+  // Begins a new string of bits. REQUIRES: finished. Keeps the memory.
+  void Clear() { size_ = 0; }
+
  private:
-  Bytes bytes_;
+  [[gnu::noinline]] void Grow() { bytes_.resize(std::max<size_t>(256, 2 * bytes_.size())); }
+
+  Bytes bytes_;  // its first size_ bytes are written
+  size_t size_ = 0;
   uint64_t pending_ = 0;
   unsigned pending_bits_ = 0;  // < 32 between calls
 };

@@ -1,5 +1,6 @@
 #include "index/bloom.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/bytes.h"
@@ -15,36 +16,35 @@ uint32_t LaneBit(uint64_t hash, unsigned lane) {
   return 1u << (static_cast<uint32_t>(hash) * kLaneFactors[lane] >> 27);
 }
 
-// A bijection of 64-bit numbers in which every input bit changes every output bit (the finalizer of
-// MurmurHash3).
-uint64_t Scramble(uint64_t value) {
-  value = (value ^ value >> 33) * 0xff51afd7ed558ccd;
-  value = (value ^ value >> 33) * 0xc4ceb9fe1a85ec53;
-  return value ^ value >> 33;
-}
-
 }  // namespace
 
-uint64_t BloomHash(const Address& address) {
-  return Scramble(address.low + Scramble(address.high + address.family));
+BloomFilter::BloomFilter(uint32_t addresses) {
+  constexpr uint32_t kBlockBits = 8 * kBloomBlockBytes;
+  if (addresses == 0) return;
+  blocks_ = static_cast<uint32_t>(uint64_t{addresses} * kBloomBitsPerAddress / kBlockBits + 1);
+  filter_.resize(size_t{blocks_} * kBloomBlockBytes);
 }
 
-uint32_t BloomBlock(uint64_t hash, uint32_t blocks) {
-  return static_cast<uint32_t>((hash >> 32) * blocks >> 32);
+void BloomFilter::Add(uint64_t hash) {
+  uint64_t& pending = pending_[added_ % kPending];
+  if (added_ >= kPending) Set(pending);
+  pending = hash;
+  ++added_;
+  __builtin_prefetch(filter_.data() + size_t{BloomBlock(hash, blocks_)} * kBloomBlockBytes, 1);
 }
 
-std::vector<uint8_t> BuildBloom(std::span<const uint64_t> hashes) {
-  const size_t bits = hashes.size() * kBloomBitsPerAddress;
-  const auto blocks = static_cast<uint32_t>(bits / (8 * kBloomBlockBytes) + 1);
-  std::vector<uint8_t> filter(size_t{blocks} * kBloomBlockBytes);
-  for (const uint64_t hash : hashes) {
-    uint8_t* block = filter.data() + size_t{BloomBlock(hash, blocks)} * kBloomBlockBytes;
-    for (unsigned lane = 0; lane < kLanes; ++lane) {
-      uint8_t* at = block + lane * sizeof(uint32_t);
-      StoreLe(at, LoadLe<uint32_t>(at) | LaneBit(hash, lane));
-    }
+std::span<const uint8_t> BloomFilter::Finish() {
+  for (size_t i = 0; i < std::min(added_, kPending); ++i) Set(pending_[i]);
+  added_ = 0;
+  return filter_;
+}
+
+void BloomFilter::Set(uint64_t hash) {
+  uint8_t* block = filter_.data() + size_t{BloomBlock(hash, blocks_)} * kBloomBlockBytes;
+  for (unsigned lane = 0; lane < kLanes; ++lane) {
+    uint8_t* at = block + lane * sizeof(uint32_t);
+    StoreLe(at, LoadLe<uint32_t>(at) | LaneBit(hash, lane));
   }
-  return filter;
 }
 
 bool BloomMayHold(std::span<const uint8_t> block, uint64_t hash) {

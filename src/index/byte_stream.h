@@ -27,6 +27,14 @@ void AppendVarint(Bytes& out, T value) {
   out.push_back(static_cast<uint8_t>(value));
 }
 
+// The same into memory that has room for it; returns where it ends.
+template <class T>
+uint8_t* PutVarint(uint8_t* at, T value) {
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<uint8_t>(value | 0x80);
+  *at++ = static_cast<uint8_t>(value);
+  return at;
+}
+
 // Small magnitudes of either sign become small numbers.
 constexpr uint64_t ZigZag(int64_t value) {
   return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);

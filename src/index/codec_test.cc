@@ -1,14 +1,18 @@
 // Round trips of the sealed index's encodings, and their behaviour on bytes that are not theirs.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <random>
 
+#include "base/mapping.h"
 #include "index/bit_stream.h"
 #include "index/block_table.h"
 #include "index/bloom.h"
 #include "index/byte_stream.h"
 #include "index/packed_column.h"
-#include "index/prefix_sort.h"
+#include "index/radix_sort.h"
+#include "index/scratch.h"
 
 namespace steno {
 namespace {
@@ -69,7 +73,7 @@ TEST(BitStreamTest, CodesSurvive) {
     writer.PutExpGolomb(item.value, item.order);
     writer.Put(low_bits(item), item.bits);
   }
-  const Bytes bytes = writer.Finish();
+  const auto bytes = writer.Finish();
   BitReader reader(bytes);
   for (const Item& item : items) {
     ASSERT_EQ(reader.GetExpGolomb(item.order), item.value);
@@ -159,10 +163,13 @@ TEST(BloomTest, HoldsItsOwnAndFewOthers) {
   std::vector<uint64_t> hashes;
   for (uint32_t i = 0; i < 50000; ++i) hashes.push_back(BloomHash(Address::V4(0x0a000000 + i)));
   for (uint64_t i = 0; i < 50000; ++i) hashes.push_back(BloomHash(Address::V6(0x20010db8ull << 32, i)));
-  const Bytes filter = BuildBloom(hashes);
-  const auto blocks = static_cast<uint32_t>(filter.size() / kBloomBlockBytes);
+  BloomFilter builder(static_cast<uint32_t>(hashes.size()));
+  for (const uint64_t hash : hashes) builder.Add(hash);
+  const auto filter = builder.Finish();
+  const uint32_t blocks = builder.blocks();
+  ASSERT_EQ(filter.size(), size_t{blocks} * kBloomBlockBytes);
   const auto may_hold = [&](uint64_t hash) {
-    return BloomMayHold(std::span(filter).subspan(size_t{BloomBlock(hash, blocks)} * kBloomBlockBytes), hash);
+    return BloomMayHold(filter.subspan(size_t{BloomBlock(hash, blocks)} * kBloomBlockBytes), hash);
   };
   for (const uint64_t hash : hashes) ASSERT_TRUE(may_hold(hash));
   int false_positives = 0;
@@ -178,26 +185,95 @@ TEST(BloomTest, HashNeverChanges) {
   EXPECT_EQ(BloomHash(Address::V6(0x20010db800000000, 1)), 0xfb9a9748b6e9b90fu);
 }
 
-TEST(PrefixSortTest, Sorts) {
+struct WordsRecord {
+  std::array<uint64_t, 3> words;
+  uint32_t id;
+};
+struct WordsKeys {
+  static constexpr unsigned words = 3;
+  static uint64_t Word(const WordsRecord& record, unsigned word) { return record.words[word]; }
+  static void Load(const WordsRecord&, unsigned) {}
+};
+
+// A number spread evenly; of any magnitude; around a few prefixes; one of two.
+uint64_t SkewedWord(std::mt19937_64& random, int skew) {
+  const uint64_t number = random();
+  switch (skew) {
+    case 0:
+      return number;
+    case 1:
+      return number >> number % 64;
+    case 2:
+      return number % 3 << 60 | (number >> 40) % 500;
+    default:
+      return number % 2;
+  }
+}
+
+TEST(RadixSortTest, SortsByAllWords) {
   std::mt19937_64 random(7);
-  for (const size_t size : {0u, 1u, 100u, 5000u, 60000u}) {
-    for (int skew = 0; skew < 4; ++skew) {
-      // Spread evenly; over all magnitudes; around a few prefixes; mostly equal.
-      std::vector<std::pair<uint64_t, uint32_t>> records(size);
-      for (auto& [key, tie] : records) {
-        const uint64_t number = random();
-        key = skew == 0   ? number
-              : skew == 1 ? number >> number % 64
-              : skew == 2 ? number % 3 << 60 | (number >> 40) % 500
-                          : number % 2;
-        tie = static_cast<uint32_t>(random());
+  for (const uint32_t size : {0u, 1u, 2u, 16u, 17u, 100u, 5000u, 60000u}) {
+    for (int skew = 0; skew < 16; ++skew) {
+      std::vector<WordsRecord> records(size);
+      uint32_t id = 0;
+      for (WordsRecord& record : records) {
+        record = {{SkewedWord(random, skew / 4), SkewedWord(random, skew % 4), SkewedWord(random, 3)}, id++};
       }
-      auto expected = records;
-      std::sort(expected.begin(), expected.end());
-      PrefixSort(records, [](const auto& record) { return record.first; }, std::less<>{});
-      EXPECT_EQ(records, expected) << size << " records, skew " << skew;
+      const auto before = records;
+      std::vector<WordsRecord> other(size);
+      RadixSort(std::span(records), std::span(other), WordsKeys{});
+      std::vector<bool> seen(size);
+      for (size_t i = 0; i < records.size(); ++i) {
+        ASSERT_EQ(records[i].words, before[records[i].id].words);
+        ASSERT_FALSE(seen[records[i].id]);
+        seen[records[i].id] = true;
+        const size_t before_it = i > 0 ? i - 1 : 0;
+        ASSERT_LE(records[before_it].words, records[i].words) << size << " records, skew " << skew;
+      }
     }
   }
+}
+
+TEST(RadixSortTest, SortsNumbers) {
+  std::mt19937_64 random(8);
+  for (int skew = 0; skew < 4; ++skew) {
+    std::vector<uint64_t> numbers(30000);
+    for (uint64_t& number : numbers) number = SkewedWord(random, skew);
+    auto expected = numbers;
+    auto other = numbers;
+    std::ranges::sort(expected);
+    RadixSort(numbers, other);
+    EXPECT_EQ(numbers, expected);
+  }
+}
+
+// Numbers that differ in one bit each make the most pieces, one in another.
+TEST(RadixSortTest, EveryDigitSplitsOffOne) {
+  std::vector<uint64_t> numbers;
+  for (int copies = 0; copies < 40; ++copies) {
+    for (unsigned bit = 0; bit < 64; ++bit) numbers.push_back(uint64_t{1} << bit);
+  }
+  auto expected = numbers;
+  auto other = numbers;
+  std::ranges::sort(expected);
+  RadixSort(numbers, other);
+  EXPECT_EQ(numbers, expected);
+}
+
+TEST(ScratchTest, HandsOutAndTakesBack) {
+  const Mapping memory = Mapping::Anonymous(4096).value();
+  Scratch scratch(memory.bytes());
+  const auto first = scratch.Take<uint64_t>(256).value();
+  {
+    const Scratch::Mark mark(scratch);
+    EXPECT_EQ(scratch.Take<uint8_t>(2048).value().data(), reinterpret_cast<uint8_t*>(first.data()) + 2048);
+    EXPECT_EQ(scratch.left<uint8_t>(), 0u);
+    EXPECT_EQ(scratch.Take<uint8_t>(1).error().code, ErrorCode::kExhausted);
+  }
+  EXPECT_EQ(scratch.left<uint8_t>(), 2048u);
+  EXPECT_FALSE(scratch.Take<uint64_t>(SIZE_MAX / 4));
+  scratch.Release(first);
+  EXPECT_TRUE(scratch.Take<uint8_t>(4096));
 }
 
 }  // namespace

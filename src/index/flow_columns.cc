@@ -5,114 +5,138 @@
 #include <cstring>
 
 #include "index/packed_column.h"
-#include "index/prefix_sort.h"
+#include "index/radix_sort.h"
 
 namespace steno {
 namespace {
 
 constexpr size_t kKeyWord = 8;
 
-// has_ports (1 bit), protocol (8), port (16).
-uint64_t ServiceOf(const FlowDetails& flow, uint16_t port) {
-  return uint64_t{flow.has_ports} << 24 | uint64_t{flow.protocol} << 16 | port;
-}
+constexpr size_t kPorts = 1 << 16;
 
-// Of both ports of each flow, the one that more flows have.
-std::vector<uint16_t> ChooseServicePorts(std::span<const FlowDetails> flows) {
-  std::vector<uint32_t> frequency(1 << 16);
-  for (const FlowDetails& flow : flows) {
-    ++frequency[flow.port_a];
-    ++frequency[flow.port_b];
-  }
-  std::vector<uint16_t> chosen;
-  chosen.reserve(flows.size());
-  for (const FlowDetails& flow : flows) {
-    const auto [low, high] = std::minmax(flow.port_a, flow.port_b);
-    chosen.push_back(frequency[high] > frequency[low] ? high : low);
-  }
-  return chosen;
-}
+// Which flows have which service: counts per (protocol, port), then codes in their places.
+class ServiceDictionary {
+ public:
+  // Swaps the ports of flows, so that the service port is the first one.
+  static Result<ServiceDictionary> Make(std::span<PlainKeyTail> tails, Scratch& scratch);
 
-// Runs of equal services in a sorted list of (service << 32 | flow).
-struct ServiceRun {
-  uint32_t begin;
-  uint32_t end;
+  [[nodiscard]] uint32_t Code(const PlainKeyTail& tail) const { return places_[Protocol(tail)][tail.port_a]; }
+  [[nodiscard]] Bytes Encode() const;
+
+ private:
+  // Protocols with ports have a place for each, others one place, for port 0.
+  static size_t Protocol(const PlainKeyTail& tail) { return size_t{tail.has_ports()} << 8 | tail.protocol; }
+  Status Count(std::span<const PlainKeyTail> tails, Scratch& scratch);
+  Status Rank(Scratch& scratch);
+
+  std::array<std::span<uint32_t>, 512> places_;  // by Protocol()
+  std::span<uint64_t> ranking_;                  // services by frequency: its complement, protocol, port
 };
 
-std::vector<ServiceRun> RunsByFrequency(std::span<const uint64_t> sorted) {
-  std::vector<ServiceRun> runs;
-  for (uint32_t at = 0; at < sorted.size(); ++at) {
-    if (at == 0 || sorted[at] >> 32 != sorted[at - 1] >> 32) runs.push_back({at, at});
-    runs.back().end = at + 1;
+// The service port of a flow is that of its two which more flows have.
+void PutServicePortsFirst(std::span<PlainKeyTail> tails, std::span<uint32_t> frequency) {
+  std::ranges::fill(frequency, 0u);
+  for (const PlainKeyTail& tail : tails) {
+    ++frequency[tail.port_a];
+    ++frequency[tail.port_b];
   }
-  std::ranges::sort(runs, [](const ServiceRun& left, const ServiceRun& right) {
-    return std::pair(right.end - right.begin, left.begin) < std::pair(left.end - left.begin, right.begin);
-  });
-  return runs;
+  for (PlainKeyTail& tail : tails) {
+    const auto [low, high] = std::minmax(tail.port_a, tail.port_b);
+    const uint16_t service = frequency[high] > frequency[low] ? high : low;
+    tail.port_b = static_cast<uint16_t>(tail.port_a ^ tail.port_b ^ service);
+    tail.port_a = service;
+  }
 }
 
-}  // namespace
-
-std::vector<FlowDetails> PlainDetails(const FlowOrder& order) {
-  std::vector<FlowDetails> details;
-  details.reserve(order.plain_count());
-  for (const V4Flow& flow : order.v4) details.push_back(flow.details);
-  for (const V6Flow& flow : order.v6) details.push_back(flow.details);
-  return details;
+Result<ServiceDictionary> ServiceDictionary::Make(std::span<PlainKeyTail> tails, Scratch& scratch) {
+  ServiceDictionary services;
+  STENO_TRY(const auto frequency, scratch.Take<uint32_t>(kPorts));
+  PutServicePortsFirst(tails, frequency);
+  STENO_CHECK_OK(services.Count(tails, scratch));
+  STENO_CHECK_OK(services.Rank(scratch));
+  return services;
 }
 
-ServiceColumns BuildServiceColumns(std::span<const FlowDetails> flows) {
-  const std::vector<uint16_t> ports = ChooseServicePorts(flows);
-  std::vector<uint64_t> services;
-  std::vector<uint32_t> other_ports;
-  services.reserve(flows.size());
-  other_ports.reserve(flows.size());
-  for (uint32_t i = 0; i < flows.size(); ++i) {
-    const FlowDetails& flow = flows[i];
-    services.push_back(ServiceOf(flow, ports[i]) << 32 | i);
-    // Without ports the value does not count: the one before costs the least.
-    const uint32_t before = i > 0 ? other_ports[i - 1] : 0;
-    const uint32_t other = ports[i] == flow.port_a ? flow.port_b : flow.port_a;
-    other_ports.push_back(flow.has_ports != 0 ? other : before);
+Status ServiceDictionary::Count(std::span<const PlainKeyTail> tails, Scratch& scratch) {
+  for (const PlainKeyTail& tail : tails) {
+    std::span<uint32_t>& places = places_[Protocol(tail)];
+    if (places.empty()) [[unlikely]] {
+      STENO_TRY(places, scratch.Take<uint32_t>(tail.has_ports() ? kPorts : 1));
+      std::ranges::fill(places, 0u);
+    }
+    ++places[tail.port_a];
   }
-  PrefixSort(services);
+  return {};
+}
 
-  ServiceColumns columns;
-  std::vector<uint32_t> codes(flows.size());
-  uint32_t code = 0;
-  for (const ServiceRun& run : RunsByFrequency(services)) {
-    const auto service = static_cast<uint32_t>(services[run.begin] >> 32);
+Status ServiceDictionary::Rank(Scratch& scratch) {
+  size_t used = 0;
+  for (const auto& places : places_)
+    used += places.size() - static_cast<size_t>(std::ranges::count(places, 0u));
+  STENO_TRY(ranking_, scratch.Take<uint64_t>(used));
+  STENO_TRY(const auto other, scratch.Take<uint64_t>(used));
+  size_t next = 0;
+  for (uint32_t protocol = 0; protocol < places_.size(); ++protocol) {
+    for (uint32_t port = 0; port < places_[protocol].size(); ++port) {
+      const uint32_t count = places_[protocol][port];
+      if (count != 0) ranking_[next++] = ~uint64_t{count} << 25 | protocol << 16 | port;
+    }
+  }
+  RadixSort(ranking_, other);
+  for (uint32_t code = 0; code < ranking_.size(); ++code)
+    places_[ranking_[code] >> 16 & 511][ranking_[code] & (kPorts - 1)] = code;
+  return {};
+}
+
+Bytes ServiceDictionary::Encode() const {
+  Bytes out;
+  for (const uint64_t service : ranking_) {
     const ServiceEntry entry{.port = static_cast<uint16_t>(service),
                              .protocol = static_cast<uint8_t>(service >> 16),
-                             .has_ports = static_cast<uint8_t>(service >> 24)};
+                             .has_ports = static_cast<uint8_t>(service >> 24 & 1)};
     const auto* bytes = reinterpret_cast<const uint8_t*>(&entry);
-    columns.services.insert(columns.services.end(), bytes, bytes + sizeof entry);
-    for (uint32_t at = run.begin; at < run.end; ++at) codes[static_cast<uint32_t>(services[at])] = code;
-    ++code;
+    out.insert(out.end(), bytes, bytes + sizeof entry);
   }
-  columns.codes = EncodeColumn(codes);
-  columns.other_ports = EncodeColumn(other_ports);
-  return columns;
+  return out;
 }
 
-Bytes BuildVlanColumn(std::span<const FlowDetails> flows) {
-  std::vector<uint32_t> vlans;
-  vlans.reserve(flows.size());
-  bool any = false;
-  for (const FlowDetails& flow : flows) {
-    vlans.push_back(flow.vlan);
-    any |= flow.vlan != 0;
-  }
-  return any ? EncodeColumn(vlans) : Bytes{};
+template <class ValueOf>
+Status WriteColumn(SectionId id, std::span<const PlainKeyTail> tails, SealedWriter& writer,
+                   ValueOf value_of) {
+  writer.Begin(id);
+  EncodeColumn(
+      static_cast<uint32_t>(tails.size()), [&](uint32_t flow) { return value_of(tails[flow]); },
+      [&](std::span<const uint8_t> block) { writer.Append(block); });
+  return writer.End();
 }
 
-Bytes BuildGeneralKeys(const FlowOrder& order) {
-  Bytes out;
+Status WritePlainColumns(const FlowOrder& order, Scratch& scratch, SealedWriter& writer) {
+  const Scratch::Mark temporary(scratch);
+  STENO_TRY(const ServiceDictionary services, ServiceDictionary::Make(order.tails, scratch));
+  STENO_CHECK_OK(writer.Add(SectionId::kServices, services.Encode()));
+  STENO_CHECK_OK(WriteColumn(SectionId::kServiceCodes, order.tails, writer,
+                             [&](const PlainKeyTail& tail) { return services.Code(tail); }));
+  uint32_t other = 0;
+  STENO_CHECK_OK(WriteColumn(SectionId::kOtherPorts, order.tails, writer, [&](const PlainKeyTail& tail) {
+    // Without ports the value does not count: the one before costs the least.
+    if (tail.has_ports()) other = tail.port_b;
+    return other;
+  }));
+  if (std::ranges::none_of(order.tails, &PlainKeyTail::has_vlan)) return {};
+  return WriteColumn(SectionId::kVlans, order.tails, writer,
+                     [](const PlainKeyTail& tail) { return tail.has_vlan() ? tail.vlan + 1u : 0u; });
+}
+
+Status WriteGeneralKeys(const FlowOrder& order, SealedWriter& writer) {
+  writer.Begin(SectionId::kGeneralKeys);
   std::array<uint8_t, kMaxFlowKeyBytes> previous{};
-  for (size_t i = 0; i < order.general.size(); ++i) {
-    const auto key = order.KeyOf(order.general[i]);
-    if (i % kGeneralKeyRestart == 0) previous.fill(0);
-    out.push_back(static_cast<uint8_t>(key.size()));
+  Bytes out;
+  FlowKey copy;
+  for (uint32_t flow = order.plain_count(); flow < order.count(); ++flow) {
+    order.CopyGeneralKey(flow, copy);
+    const auto key = copy.view();
+    if ((flow - order.plain_count()) % kGeneralKeyRestart == 0) previous.fill(0);
+    out.assign(1, static_cast<uint8_t>(key.size()));
     for (size_t at = 0; at < key.size(); at += kKeyWord) {
       const size_t mask_at = out.size();
       out.push_back(0);
@@ -122,20 +146,35 @@ Bytes BuildGeneralKeys(const FlowOrder& order) {
         out.push_back(key[at + k]);
       }
     }
+    writer.Append(out);
     std::fill(std::copy(key.begin(), key.end(), previous.begin()), previous.end(), uint8_t{0});
   }
-  return out;
+  return writer.End();
 }
 
-Bytes BuildOpenFlows(const FlowOrder& order) {
-  Bytes out;
+// The general flows that may match any term: differences of their numbers as varints.
+Status WriteOpenFlows(const FlowOrder& order, SealedWriter& writer) {
+  writer.Begin(SectionId::kOpenFlows);
+  FlowKey key;
+  PacketHeaders headers;
   uint32_t previous = 0;
-  for (uint32_t i = 0; i < order.general.size(); ++i) {
-    if (!order.general[i].open) continue;
-    AppendVarint(out, order.plain_count() + i - previous);
-    previous = order.plain_count() + i;
+  for (uint32_t flow = order.plain_count(); flow < order.count(); ++flow) {
+    order.CopyGeneralKey(flow, key);
+    if (ParseFlowKey(key.kind, key.view(), headers) && !headers.truncated_layers) continue;
+    std::array<uint8_t, 5> varint;
+    uint8_t* end = PutVarint(varint.data(), flow - previous);
+    writer.Append({varint.data(), end});
+    previous = flow;
   }
-  return out;
+  return writer.End();
+}
+
+}  // namespace
+
+Status WriteFlowColumns(const FlowOrder& order, Scratch& scratch, SealedWriter& writer) {
+  STENO_CHECK_OK(WritePlainColumns(order, scratch, writer));
+  STENO_CHECK_OK(WriteGeneralKeys(order, writer));
+  return WriteOpenFlows(order, writer);
 }
 
 Result<std::vector<ServiceEntry>> DecodeServices(std::span<const uint8_t> bytes) {

@@ -14,24 +14,13 @@
 #include "base/result.h"
 #include "index/flow_order.h"
 #include "index/sealed_format.h"
+#include "index/sealed_writer.h"
 #include "packet/flow_key.h"
 
 namespace steno {
 
-struct ServiceColumns {
-  Bytes services;
-  Bytes codes;
-  Bytes other_ports;
-};
-
-// In the order of the flows.
-std::vector<FlowDetails> PlainDetails(const FlowOrder& order);
-
-ServiceColumns BuildServiceColumns(std::span<const FlowDetails> flows);
-Bytes BuildVlanColumn(std::span<const FlowDetails> flows);
-Bytes BuildGeneralKeys(const FlowOrder& order);
-// The general flows that may match any term: differences of their numbers as varints.
-Bytes BuildOpenFlows(const FlowOrder& order);
+// Writes the sections kServices to kOpenFlows. kExhausted if `scratch` is too small.
+Status WriteFlowColumns(const FlowOrder& order, Scratch& scratch, SealedWriter& writer);
 
 Result<std::vector<ServiceEntry>> DecodeServices(std::span<const uint8_t> bytes);
 // `flows`: of the index. Ascending numbers below that.

@@ -1,77 +1,51 @@
-// FlowOrder: the flows of a segment in the order of the sealed index, with what their columns need.
+// FlowOrder: the flows of a segment in the order of the sealed index: plain IPv4 flows by (first address,
+// second address, rest of the key), then plain IPv6 flows likewise, then all others by key.
 //
-// Plain IPv4 flows by (first address, second address), then plain IPv6 flows likewise, then all others by
-// key. Plain data; one thread.
+// Lives in scratch memory, borrows the segment; one thread. The segment's content is not trusted: a flow
+// whose key is broken counts among the others, without a key.
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <span>
 
-#include "index/byte_stream.h"
+#include "base/result.h"
+#include "index/scratch.h"
 #include "index/segment.h"
 #include "packet/address.h"
 
 namespace steno {
 
-// What a plain flow has beside its addresses.
-struct FlowDetails {
-  uint16_t port_a = 0;
-  uint16_t port_b = 0;
-  uint16_t vlan = 0;  // id + 1; 0 without a tag
-  uint8_t protocol = 0;
-  uint8_t has_ports = 0;
-};
-
-struct V4Flow {
-  uint32_t a = 0;
-  uint32_t b = 0;
-  FlowDetails details;
-  uint32_t id = 0;  // in the segment
-};
-
-struct V6Flow {
-  Address a;
-  Address b;
-  FlowDetails details;
-  uint32_t id = 0;
-};
-
-struct GeneralFlow {
-  uint32_t key_offset = 0;  // in FlowOrder::general_keys
-  uint32_t id = 0;
-  uint8_t key_size = 0;  // 0 if the segment's key is broken
-  bool open = false;     // may match any term: its headers are not all known
-};
-
-// A flow (numbered in the new order) in which an address occurs.
-struct Reference {
-  Address address;
-  uint32_t flow = 0;
-};
-
 struct FlowOrder {
-  std::vector<V4Flow> v4;
-  std::vector<V6Flow> v6;
-  std::vector<GeneralFlow> general;
-  Bytes general_keys;
-  std::vector<uint64_t>
-      general_v4;  // addresses of the general flows: address in the upper half, new number below
-  std::vector<Reference> general_v6;
+  struct V6Address {
+    uint64_t high;
+    uint64_t low;
+  };
 
-  [[nodiscard]] std::span<const uint8_t> KeyOf(const GeneralFlow& flow) const {
-    return std::span(general_keys).subspan(flow.key_offset, flow.key_size);
+  const SegmentSnapshot* segment = nullptr;
+  std::span<uint32_t> ids;  // the segment's, by new number
+  std::span<uint64_t>
+      v4_addresses;  // of the plain IPv4 flows: first address in the upper half, second in the lower
+  std::span<V6Address> v6_addresses;  // of the plain IPv6 flows: the first address
+  std::span<PlainKeyTail> tails;      // of all plain flows
+
+  [[nodiscard]] uint32_t v4_count() const { return static_cast<uint32_t>(v4_addresses.size()); }
+  [[nodiscard]] uint32_t v6_count() const { return static_cast<uint32_t>(v6_addresses.size()); }
+  [[nodiscard]] uint32_t plain_count() const { return v4_count() + v6_count(); }
+  [[nodiscard]] uint32_t count() const { return static_cast<uint32_t>(ids.size()); }
+
+  // The second address of a plain IPv6 flow. `flow`: its new number.
+  [[nodiscard]] Address V6Second(uint32_t flow) const;
+  // To be called some flows earlier.
+  void PrefetchV6(uint32_t flow) const {
+    if (flow < count())
+      __builtin_prefetch(segment->key_heap.data() + segment->flow_refs[ids[flow]].heap_offset() + 16);
   }
-  [[nodiscard]] uint32_t plain_count() const { return static_cast<uint32_t>(v4.size() + v6.size()); }
-  [[nodiscard]] uint32_t count() const { return plain_count() + static_cast<uint32_t>(general.size()); }
-  // Calls visit(segment's flow id) in the new order.
-  template <class Visit>
-  void ForEachId(Visit visit) const {
-    for (const V4Flow& flow : v4) visit(flow.id);
-    for (const V6Flow& flow : v6) visit(flow.id);
-    for (const GeneralFlow& flow : general) visit(flow.id);
-  }
+  // The key of a flow that is not plain, copied to `out`; without bytes if it is broken.
+  void CopyGeneralKey(uint32_t flow, FlowKey& out) const;
 };
 
-FlowOrder SortFlows(const SegmentSnapshot& segment);
+// Takes what it returns from `scratch`, the tails last, so that they can be released first. kExhausted if
+// that is too small.
+Result<FlowOrder> SortFlows(const SegmentSnapshot& segment, Scratch& scratch);
 
 }  // namespace steno

@@ -26,7 +26,10 @@ struct BothIndexes {
     const Status sealed = SealSegment(snapshot, dir.path(), "1");
     EXPECT_TRUE(sealed) << sealed.error().message;
     both.sealed = OpenSealedIndex(dir.path() + "/1").value();
-    SortFlows(snapshot).ForEachId([&](uint32_t id) { both.live_id.push_back(id); });
+    const Mapping memory = Mapping::Anonymous(kSealScratchBytes).value();
+    Scratch scratch(memory.bytes());
+    const FlowOrder order = SortFlows(snapshot, scratch).value();
+    both.live_id.assign(order.ids.begin(), order.ids.end());
     return both;
   }
 };

@@ -7,6 +7,7 @@
 // to decode.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -17,6 +18,32 @@
 namespace steno {
 
 inline constexpr size_t kColumnBlock = 256;
+
+// Encodes block after block into memory of its own.
+class ColumnEncoder {
+ public:
+  // The encoded block, valid until the next call. REQUIRES: 1 to 256 values; of one column, only the last
+  // block is shorter than 256.
+  std::span<const uint8_t> Encode(std::span<const uint32_t> values);
+
+ private:
+  // Header, all values as exceptions behind 32 bits each, and what the packing writes beyond its end.
+  static constexpr size_t kMaxBytes = 5 + 2 + kColumnBlock * (4 + 1 + 5) + 8;
+  std::array<uint8_t, kMaxBytes> bytes_;
+};
+
+// Encodes a column of `count` values value_at(0), value_at(1)...; calls sink(bytes) with one block after
+// another.
+template <class ValueAt, class Sink>
+void EncodeColumn(uint32_t count, ValueAt value_at, Sink sink) {
+  ColumnEncoder encoder;
+  std::array<uint32_t, kColumnBlock> values;
+  for (uint32_t first = 0; first < count; first += kColumnBlock) {
+    const uint32_t size = std::min<uint32_t>(kColumnBlock, count - first);
+    for (uint32_t i = 0; i < size; ++i) values[i] = value_at(first + i);
+    sink(encoder.Encode(std::span(values).first(size)));
+  }
+}
 
 Bytes EncodeColumn(std::span<const uint32_t> values);
 

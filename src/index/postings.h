@@ -14,15 +14,12 @@
 #include "index/bit_stream.h"
 #include "index/flow_order.h"
 #include "index/sealed_format.h"
+#include "index/sealed_writer.h"
 
 namespace steno {
 
-struct PostingSections {
-  Bytes postings;
-  Bytes groups;  // PostingGroup records
-};
-
-PostingSections BuildPostings(const SegmentSnapshot& segment, const FlowOrder& order);
+// Writes the sections kPostings and kPostingGroups. kExhausted if `scratch` is too small.
+Status WritePostings(const FlowOrder& order, Scratch& scratch, SealedWriter& writer);
 
 // Decodes a group from its start on, up to and with flow `last_flow` (counted in the group). Calls
 // visit(flow, granule).

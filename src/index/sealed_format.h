@@ -11,7 +11,7 @@
 namespace steno {
 
 inline constexpr uint64_t kIndexMagic = 0x3158444E494E5453;  // "STNINDX1" in file order
-inline constexpr uint32_t kIndexVersion = 1;
+inline constexpr uint32_t kIndexVersion = 2;
 
 struct IndexHeader {
   uint64_t magic;
@@ -24,21 +24,25 @@ struct IndexHeader {
 static_assert(sizeof(IndexHeader) == 64);
 
 enum class SectionId : uint32_t {
-  kServices = 1,   // dictionary of (protocol, service port)
-  kServiceCodes,   // column: place in kServices, per plain flow
-  kOtherPorts,     // column: the other port, per plain flow
-  kVlans,          // column: VLAN id + 1, or 0 without a tag, per plain flow
-  kGeneralKeys,    // keys of the other flows
-  kOpenFlows,      // flows that can match any term, because not all of their headers are in the index
-  kPostings,       // granules per flow
-  kPostingGroups,  // where each group of flows starts in kPostings
-  kReferences,     // per address: flows in which it occurs other than as first address
-  kAddressPages,   // sorted addresses
-  kGranules,       // column: first packet per granule
-  kBlocks,         // the file's blocks
-  kAddressFences,  // first address of each page
-  kBloom,          // filter over the addresses
-  kCount = kBloom,
+  kServices = 1,        // dictionary of (protocol, service port)
+  kServiceCodes = 2,    // column: place in kServices, per plain flow
+  kOtherPorts = 3,      // column: the other port, per plain flow
+  kVlans = 4,           // column: VLAN id + 1, or 0 without a tag, per plain flow
+  kGeneralKeys = 5,     // keys of the other flows
+  kOpenFlows = 6,       // flows that can match any term, because not all of their headers are in the index
+  kPostings = 7,        // granules per flow
+  kPostingGroups = 8,   // where each group of flows starts in kPostings
+  kAddressPages = 9,    // sorted addresses, and the flows in which they occur
+  kAddressFences = 10,  // first address of each page
+  kBloomV4 = 11,        // filter over the IPv4 addresses
+  kBloomV6 = 12,        // and over the IPv6 addresses
+  kGranules = 13,       // column: first packet per granule
+  kBlocks = 14,         // the file's blocks
+  kRawFlows = 15,       // a raw index has these four and the two before, and no others: arrays of the segment
+  kRawKeys = 16,
+  kRawPairs = 17,
+  kRawGranuleStarts = 18,
+  kCount = kRawGranuleStarts,
 };
 
 struct SectionEntry {
@@ -66,15 +70,22 @@ struct IndexFooter {
   uint32_t granules;
   uint32_t blocks;
   uint32_t section_count;
-  uint32_t bloom_blocks;
-  uint8_t reserved[24];
+  uint32_t bloom_v4_blocks;
+  uint32_t bloom_v6_blocks;
+  uint32_t flags;  // kIndexRaw
+  uint8_t reserved[16];
   uint32_t crc;  // of section table and footer with this field 0
   uint32_t version;
   uint64_t magic;
 };
 static_assert(sizeof(IndexFooter) == 128);
 
-// A page of addresses of one family. Pages and their references can be read and checked one by one.
+// Flags of an index.
+inline constexpr uint32_t kIndexRaw =
+    1;  // a segment as it was in memory: to be scanned, and to be sealed later
+
+// A page of addresses of one family, and behind it their references: the flows in which they occur other than
+// as first address. Both can be read and checked on their own.
 struct AddressFence {
   uint64_t address_high;  // the page's first address
   uint64_t address_low;
@@ -84,12 +95,10 @@ struct AddressFence {
   uint32_t page_offset;  // in kAddressPages
   uint32_t page_bytes;
   uint32_t page_crc;
-  uint32_t references_offset;  // in kReferences
   uint32_t references_bytes;
   uint32_t references_crc;
-  uint32_t reserved;
 };
-static_assert(sizeof(AddressFence) == 56);
+static_assert(sizeof(AddressFence) == 48);
 
 struct PostingGroup {
   uint32_t offset;  // in kPostings; the group ends where the next begins

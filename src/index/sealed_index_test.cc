@@ -91,7 +91,7 @@ TEST(SealedIndexTest, AnotherVersionIsUnsupported) {
   const TempDir dir;
   ASSERT_TRUE(SealSegment(segment.Snapshot(), dir.path(), "1"));
   std::string bytes = ReadAll(dir.path() + "/1");
-  bytes[bytes.size() - sizeof(IndexFooter) + offsetof(IndexFooter, version)] = 2;
+  bytes[bytes.size() - sizeof(IndexFooter) + offsetof(IndexFooter, version)] = kIndexVersion + 1;
   WriteAll(dir.path() + "/1", bytes);
   EXPECT_EQ(OpenSealedIndex(dir.path() + "/1").error().code, ErrorCode::kUnsupported);
 }

@@ -172,16 +172,18 @@ Status Matcher::MatchVlans() {
 
 // True if the filter says that no flow has the term's one address.
 Result<bool> Matcher::BloomMisses() const {
-  const uint32_t blocks = file_.footer().bloom_blocks;
-  if (blocks == 0 || term_.addresses.first != term_.addresses.last) return false;
+  const bool ipv4 = term_.addresses.first.family == 4;
+  const uint32_t blocks = ipv4 ? file_.footer().bloom_v4_blocks : file_.footer().bloom_v6_blocks;
+  if (term_.addresses.first != term_.addresses.last) return false;
+  if (blocks == 0) return true;  // there are no addresses of this family
   constexpr uint32_t kPageBytes = kBloomBlocksPerPage * kBloomBlockBytes;
   const uint64_t hash = BloomHash(term_.addresses.first);
   const uint32_t block = BloomBlock(hash, blocks);
   const uint32_t page = block / kBloomBlocksPerPage;
   const uint32_t page_blocks = std::min(kBloomBlocksPerPage, blocks - page * kBloomBlocksPerPage);
-  STENO_TRY(const Bytes bytes,
-            file_.ReadPart(SectionId::kBloom, uint64_t{page} * (kPageBytes + sizeof(uint32_t)),
-                           page_blocks * kBloomBlockBytes + sizeof(uint32_t)));
+  STENO_TRY(const Bytes bytes, file_.ReadPart(ipv4 ? SectionId::kBloomV4 : SectionId::kBloomV6,
+                                              uint64_t{page} * (kPageBytes + sizeof(uint32_t)),
+                                              page_blocks * kBloomBlockBytes + sizeof(uint32_t)));
   const auto filter = std::span(bytes).first(page_blocks * kBloomBlockBytes);
   STENO_CHECK_OK(
       file_.CheckPart(filter, LoadLe<uint32_t>(bytes.data() + filter.size()), "page of the address filter"));
@@ -205,8 +207,9 @@ Status Matcher::CollectAddressHits(AddressHits& hits) const {
     STENO_TRY(const Bytes page,
               file_.ReadPart(SectionId::kAddressPages, fence->page_offset, fence->page_bytes));
     STENO_CHECK_OK(file_.CheckPart(page, fence->page_crc, "address page"));
+    const uint64_t references_at = uint64_t{fence->page_offset} + fence->page_bytes;
     STENO_TRY(const Bytes references,
-              file_.ReadPart(SectionId::kReferences, fence->references_offset, fence->references_bytes));
+              file_.ReadPart(SectionId::kAddressPages, references_at, fence->references_bytes));
     STENO_CHECK_OK(file_.CheckPart(references, fence->references_crc, "references of an address page"));
     STENO_CHECK_OK(CollectHits(*fence, page, references, term_.addresses, flows_, hits));
   }

@@ -14,7 +14,7 @@
 namespace steno {
 namespace {
 
-constexpr size_t kBufferBytes = 1 << 20;
+constexpr size_t kBufferBytes = 256 << 10;
 
 template <class T>
 std::span<const uint8_t> BytesOf(const T& value) {
@@ -42,6 +42,7 @@ Result<UniqueFd> CreateLocked(const std::string& path) {
 Result<SealedWriter> SealedWriter::Create(const std::string& directory, const std::string& name,
                                           uint64_t file_id, uint64_t file_tag) {
   SealedWriter writer(directory, name);
+  writer.buffer_.reserve(kBufferBytes);
   STENO_TRY(writer.fd_, CreateLocked(writer.HiddenPath()));
   IndexHeader header{};
   header.magic = kIndexMagic;
@@ -57,17 +58,30 @@ SealedWriter::~SealedWriter() {
   if (fd_.valid()) ::unlink(HiddenPath().c_str());
 }
 
-Status SealedWriter::Add(SectionId id, const Bytes& section) {
-  if (section.empty()) return {};
-  if (section.size() > kMaxSectionBytes) {
-    return Fail(Error::Exhausted(fmt::format("index section {}: {} bytes, at most {}",
-                                             static_cast<uint32_t>(id), section.size(), kMaxSectionBytes)));
+void SealedWriter::Begin(SectionId id) {
+  section_ = {.id = static_cast<uint32_t>(id), .crc = 0, .offset = written_ + buffer_.size(), .bytes = 0};
+}
+
+void SealedWriter::Append(std::span<const uint8_t> piece) {
+  section_.crc = Crc32c(piece, section_.crc);
+  section_.bytes += piece.size();
+  if (status_) status_ = Write(piece);
+}
+
+Status SealedWriter::End() {
+  STENO_CHECK_OK(status_);
+  if (section_.bytes > kMaxSectionBytes) {
+    return Fail(Error::Exhausted(fmt::format("index section {}: {} bytes, at most {}", section_.id,
+                                             section_.bytes, kMaxSectionBytes)));
   }
-  table_.push_back({.id = static_cast<uint32_t>(id),
-                    .crc = Crc32c(section),
-                    .offset = written_ + buffer_.size(),
-                    .bytes = section.size()});
-  return Write(section);
+  if (section_.bytes > 0) table_.push_back(section_);
+  return {};
+}
+
+Status SealedWriter::Add(SectionId id, std::span<const uint8_t> section) {
+  Begin(id);
+  Append(section);
+  return End();
 }
 
 Status SealedWriter::Finish(IndexFooter footer) {
@@ -89,8 +103,14 @@ Status SealedWriter::Finish(IndexFooter footer) {
 }
 
 Status SealedWriter::Write(std::span<const uint8_t> bytes) {
-  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-  return buffer_.size() >= kBufferBytes ? Flush() : Status{};
+  if (buffer_.size() + bytes.size() > kBufferBytes) STENO_CHECK_OK(Flush());
+  if (bytes.size() < kBufferBytes) {
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    return {};
+  }
+  STENO_CHECK_OK(WriteFully(fd_.get(), bytes, written_, HiddenPath()));
+  written_ += bytes.size();
+  return {};
 }
 
 Status SealedWriter::Flush() {

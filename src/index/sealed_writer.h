@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,12 @@ class SealedWriter {
   SealedWriter& operator=(SealedWriter&&) = delete;
   ~SealedWriter();
 
-  Status Add(SectionId id, const Bytes& section);
+  // A section in pieces. Failures to write are told by End().
+  void Begin(SectionId id);
+  void Append(std::span<const uint8_t> piece);
+  Status End();
+  // A section in one piece.
+  Status Add(SectionId id, std::span<const uint8_t> section);
 
   // Writes table and footer (whose counts are the caller's), makes the file durable and gives it its name.
   Status Finish(IndexFooter footer);
@@ -39,7 +45,9 @@ class SealedWriter {
   std::string name_;
   UniqueFd fd_;  // invalid once finished
   Bytes buffer_;
-  uint64_t written_ = 0;  // bytes of the file before those in buffer_
+  uint64_t written_ = 0;    // bytes of the file before those in buffer_
+  SectionEntry section_{};  // the current one; id 0: none
+  Status status_;           // of the writes to it
   std::vector<SectionEntry> table_;
 };
 

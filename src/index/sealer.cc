@@ -1,6 +1,7 @@
 #include "index/sealer.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <vector>
@@ -52,59 +53,51 @@ Bytes BuildGranules(std::span<const uint16_t> first_packets) {
   return out;
 }
 
-Status AddColumns(const FlowOrder& order, SealedWriter& writer) {
-  const std::vector<FlowDetails> details = PlainDetails(order);
-  const ServiceColumns columns = BuildServiceColumns(details);
-  STENO_CHECK_OK(writer.Add(SectionId::kServices, columns.services));
-  STENO_CHECK_OK(writer.Add(SectionId::kServiceCodes, columns.codes));
-  STENO_CHECK_OK(writer.Add(SectionId::kOtherPorts, columns.other_ports));
-  STENO_CHECK_OK(writer.Add(SectionId::kVlans, BuildVlanColumn(details)));
-  STENO_CHECK_OK(writer.Add(SectionId::kGeneralKeys, BuildGeneralKeys(order)));
-  return writer.Add(SectionId::kOpenFlows, BuildOpenFlows(order));
-}
-
-Status WriteIndex(const SegmentSnapshot& segment, SealedWriter& writer) {
+Status WriteIndex(const SegmentSnapshot& segment, Scratch scratch, SealedWriter& writer) {
   std::vector<BlockEntry> blocks;
   blocks.reserve(segment.blocks.size());
   for (const LiveBlock& block : segment.blocks) blocks.push_back(block.entry);
   IndexFooter footer = SummarizeBlocks(segment, blocks);
 
-  const FlowOrder order = SortFlows(segment);
+  STENO_TRY(const FlowOrder order, SortFlows(segment, scratch));
   footer.flows = order.count();
-  footer.v4_flows = static_cast<uint32_t>(order.v4.size());
-  footer.v6_flows = static_cast<uint32_t>(order.v6.size());
-  STENO_CHECK_OK(AddColumns(order, writer));
-  {
-    const PostingSections postings = BuildPostings(segment, order);
-    STENO_CHECK_OK(writer.Add(SectionId::kPostings, postings.postings));
-    STENO_CHECK_OK(writer.Add(SectionId::kPostingGroups, postings.groups));
-  }
-  const AddressSections addresses = BuildAddressSections(order);
-  footer.addresses = addresses.addresses;
-  footer.bloom_blocks = addresses.bloom_blocks;
-  STENO_CHECK_OK(writer.Add(SectionId::kReferences, addresses.references));
-  STENO_CHECK_OK(writer.Add(SectionId::kAddressPages, addresses.pages));
+  footer.v4_flows = order.v4_count();
+  footer.v6_flows = order.v6_count();
+  STENO_CHECK_OK(WriteFlowColumns(order, scratch, writer));
+  scratch.Release(order.tails);
+  STENO_CHECK_OK(WritePostings(order, scratch, writer));
 
   // The small sections that most queries need come last: one read gets them with the footer.
   footer.granules = static_cast<uint32_t>(segment.granule_first_packet.size());
   footer.blocks = static_cast<uint32_t>(blocks.size());
   STENO_CHECK_OK(writer.Add(SectionId::kGranules, BuildGranules(segment.granule_first_packet)));
-  STENO_CHECK_OK(writer.Add(SectionId::kBloom, addresses.bloom));
-  STENO_CHECK_OK(writer.Add(SectionId::kAddressFences, addresses.fences));
+  STENO_CHECK_OK(WriteAddresses(order, scratch, writer, footer));
   STENO_CHECK_OK(writer.Add(SectionId::kBlocks, EncodeBlockTable(blocks)));
   return writer.Finish(footer);
 }
 
 }  // namespace
 
-Status SealSegment(const SegmentSnapshot& segment, const std::string& directory, const std::string& name) {
+Result<Sealer> Sealer::Create(size_t scratch_bytes) {
+  STENO_TRY(Mapping memory, Mapping::Anonymous(scratch_bytes));
+  // Best effort: sorting writes to many places at once.
+  (void)::madvise(memory.data(), memory.size(), MADV_HUGEPAGE);
+  return Sealer(std::move(memory));
+}
+
+Status Sealer::Seal(const SegmentSnapshot& segment, const std::string& directory, const std::string& name) {
   const auto with_context = [&](Status status) {
     return std::move(status).map_error(
         [&](Error error) { return std::move(error).With(fmt::format("index {}/{}", directory, name)); });
   };
   auto writer = SealedWriter::Create(directory, name, segment.file_id, segment.file_tag);
   if (!writer) return with_context(Fail(std::move(writer).error()));
-  return with_context(WriteIndex(segment, *writer));
+  return with_context(WriteIndex(segment, Scratch(memory_.bytes()), *writer));
+}
+
+Status SealSegment(const SegmentSnapshot& segment, const std::string& directory, const std::string& name) {
+  STENO_TRY(Sealer sealer, Sealer::Create());
+  return sealer.Seal(segment, directory, name);
 }
 
 }  // namespace steno

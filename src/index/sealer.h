@@ -2,15 +2,33 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
+#include "base/mapping.h"
 #include "base/result.h"
 #include "index/segment.h"
 
 namespace steno {
 
-// Writes `<directory>/.<name>`, syncs, renames to `<directory>/<name>`, syncs the directory. Readers never
-// see a partial index. CPU and I/O of the calling thread only; uses about 40 bytes of memory per flow and 8
-// per pair.
+// The memory that sealing takes: enough for every segment of plain flows, and for most of others.
+inline constexpr size_t kSealScratchBytes = 31 << 20;
+
+// Seals one segment after another. Takes its memory once and keeps it. Not thread-safe; CPU and I/O of the
+// calling thread.
+class Sealer {
+ public:
+  static Result<Sealer> Create(size_t scratch_bytes = kSealScratchBytes);
+
+  // Writes `<directory>/.<name>`, syncs, renames to `<directory>/<name>`, syncs the directory. Readers never
+  // see a partial index. kExhausted if the flows (of many layers each) need more memory than there is.
+  Status Seal(const SegmentSnapshot& segment, const std::string& directory, const std::string& name);
+
+ private:
+  explicit Sealer(Mapping memory) : memory_(std::move(memory)) {}
+  Mapping memory_;
+};
+
+// The same once, with memory of its own.
 Status SealSegment(const SegmentSnapshot& segment, const std::string& directory, const std::string& name);
 
 // Builds the index of a packet file that has none, by reading its packets once, in private memory. A file

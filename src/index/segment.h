@@ -8,8 +8,9 @@
 // are append-only until the segment is reset for another file, which `generation` tells.
 //
 // Capacities cap memory: when one is reached the builder says so and the file is rotated early. Numbers: 512
-// k flows, 24 MiB of keys, 4 M (flow, granule) pairs, 4 GiB of file = at most 46 MiB per segment, touched as
-// used.
+// k flows, 20 MiB of keys, 2.5 M (flow, granule) pairs, 32 k blocks, 4 GiB of file = at most 35.3 MiB per
+// segment, touched as used. Two segments, the builder's table (32 MiB) and what sealing takes
+// (index/sealer.h) stay below 128 MiB per capture thread.
 #pragma once
 
 #include <atomic>
@@ -24,10 +25,10 @@
 namespace steno {
 
 inline constexpr uint32_t kSegmentMaxFlows = 512 * 1024;
-inline constexpr uint32_t kSegmentKeyHeapBytes = 24 << 20;
-inline constexpr uint32_t kSegmentMaxPairs = 4 << 20;
+inline constexpr uint32_t kSegmentKeyHeapBytes = 16 << 20;
+inline constexpr uint32_t kSegmentMaxPairs = 5 << 19;
 inline constexpr uint32_t kSegmentMaxGranules = static_cast<uint32_t>(kMaxFileBytes / kGranuleBytes);
-inline constexpr uint32_t kSegmentMaxBlocks = 64 * 1024;
+inline constexpr uint32_t kSegmentMaxBlocks = 32 * 1024;
 
 inline constexpr uint16_t kNoPacketInGranule = 0xffff;
 

@@ -14,7 +14,7 @@ namespace {
 using flow_key::Ends;
 
 uint8_t PlainFlags(bool has_ports, bool has_vlan) {
-  return static_cast<uint8_t>((has_ports ? flow_key::kFlagPorts : 0) | (has_vlan ? flow_key::kFlagVlan : 0));
+  return static_cast<uint8_t>((has_ports ? PlainKeyTail::kPorts : 0) | (has_vlan ? PlainKeyTail::kVlan : 0));
 }
 
 // Whether one of the short encodings can hold everything.

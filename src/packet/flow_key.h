@@ -20,6 +20,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -43,6 +44,25 @@ struct FlowKey {
 
   [[nodiscard]] std::span<const uint8_t> view() const { return {bytes.data(), size}; }
 };
+
+// The last 8 bytes of a kV4 or kV6 key as they lie there.
+struct PlainKeyTail {
+  static constexpr uint8_t kPorts = 1;
+  static constexpr uint8_t kVlan = 2;
+  uint16_t port_a;
+  uint16_t port_b;
+  uint8_t protocol;
+  uint8_t flags;
+  uint16_t vlan;
+
+  [[nodiscard]] bool has_ports() const { return (flags & kPorts) != 0; }
+  [[nodiscard]] bool has_vlan() const { return (flags & kVlan) != 0; }
+};
+static_assert(sizeof(PlainKeyTail) == 8 && std::endian::native == std::endian::little);
+
+// True if ParseFlowKey() would accept a kV4 or kV6 key. REQUIRES: `key` has kV4FlowKeyBytes or
+// kV6FlowKeyBytes.
+bool IsPlainKey(FlowKind kind, const uint8_t* key);
 
 // Never fails: every packet has a key.
 void MakeFlowKey(const PacketHeaders& headers, FlowKey& out);

@@ -49,7 +49,7 @@ inline bool TakePorts(std::span<const uint8_t> frame, size_t at, Shape shape, Po
 inline uint64_t Tail(uint16_t port_a, uint16_t port_b, uint8_t protocol, bool has_ports,
                      const StrippedTag& tag) {
   const uint8_t flags =
-      static_cast<uint8_t>((has_ports ? flow_key::kFlagPorts : 0) | (tag.present ? flow_key::kFlagVlan : 0));
+      static_cast<uint8_t>((has_ports ? PlainKeyTail::kPorts : 0) | (tag.present ? PlainKeyTail::kVlan : 0));
   const uint16_t vlan = tag.present ? tag.tci & wire::kVlanIdMask : uint16_t{0};
   return flow_key::PackTail(port_a, port_b, protocol, flags, vlan);
 }

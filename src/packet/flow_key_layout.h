@@ -9,10 +9,6 @@
 
 namespace steno::flow_key {
 
-// kV4, kV6: flags byte.
-inline constexpr uint8_t kFlagPorts = 1;
-inline constexpr uint8_t kFlagVlan = 2;
-
 // kGeneral: byte 0 beside the number of layers, and the kind byte of a layer.
 inline constexpr uint8_t kGeneralLayersMask = 7;
 inline constexpr uint8_t kGeneralTruncated = 8;

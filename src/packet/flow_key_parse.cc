@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/bytes.h"
 #include "packet/flow_key.h"
@@ -51,26 +52,45 @@ Address LoadV6(const uint8_t* bytes) {
   return Address::V6(LoadLe<uint64_t>(bytes + 8), LoadLe<uint64_t>(bytes));
 }
 
-// kV4 and kV6 differ in their addresses; `tail` is the number behind those.
-Status ParsePlain(FlowKind kind, uint64_t tail, PacketHeaders& out) {
+PlainKeyTail TailOf(FlowKind kind, const uint8_t* key) {
+  PlainKeyTail tail;
+  const size_t size = kind == FlowKind::kV4 ? kV4FlowKeyBytes : kV6FlowKeyBytes;
+  std::memcpy(&tail, key + size - sizeof tail, sizeof tail);
+  return tail;
+}
+
+template <class Number>
+bool Ordered(Number a, Number b, const PlainKeyTail& tail) {
+  return a < b || (a == b && tail.port_a <= tail.port_b);
+}
+
+// What is wrong with a kV4 or kV6 key; null if nothing is.
+const char* PlainFault(FlowKind kind, const uint8_t* key) {
+  const PlainKeyTail tail = TailOf(kind, key);
+  if ((tail.flags & ~(PlainKeyTail::kPorts | PlainKeyTail::kVlan)) != 0) return "unknown flags";
+  if (!tail.has_ports() && (tail.port_a | tail.port_b) != 0) return "ports where there are none";
+  if (tail.vlan > (tail.has_vlan() ? wire::kVlanIdMask : 0)) return "VLAN id out of range";
+  const bool ordered = kind == FlowKind::kV4 ? Ordered(LoadLe<uint32_t>(key), LoadLe<uint32_t>(key + 4), tail)
+                                             : Ordered(LoadV6(key), LoadV6(key + 16), tail);
+  return ordered ? nullptr : "ends out of order";
+}
+
+Status ParsePlain(FlowKind kind, const uint8_t* key, PacketHeaders& out) {
+  if (const char* fault = PlainFault(kind, key); fault != nullptr) return Broken(kind, fault);
+  const bool ipv4 = kind == FlowKind::kV4;
+  const PlainKeyTail tail = TailOf(kind, key);
   Layer& layer = out.layers[0];
-  layer.src_port = static_cast<uint16_t>(tail);
-  layer.dst_port = static_cast<uint16_t>(tail >> 16);
-  layer.protocol = static_cast<uint8_t>(tail >> 32);
-  const auto flags = static_cast<uint8_t>(tail >> 40);
-  const auto vlan = static_cast<uint16_t>(tail >> 48);
-  layer.has_ports = (flags & flow_key::kFlagPorts) != 0;
-  const bool has_vlan = (flags & flow_key::kFlagVlan) != 0;
-  if ((flags & ~(flow_key::kFlagPorts | flow_key::kFlagVlan)) != 0) return Broken(kind, "unknown flags");
-  if (!layer.has_ports && (layer.src_port | layer.dst_port) != 0)
-    return Broken(kind, "ports where there are none");
-  if (vlan > (has_vlan ? wire::kVlanIdMask : 0)) return Broken(kind, "VLAN id out of range");
-  if (layer.dst < layer.src || (layer.dst == layer.src && layer.dst_port < layer.src_port)) {
-    return Broken(kind, "ends out of order");
-  }
+  out.ether_type = ipv4 ? wire::kEtherIpv4 : wire::kEtherIpv6;
+  layer.kind = ipv4 ? LayerKind::kIpv4 : LayerKind::kIpv6;
+  layer.src = ipv4 ? Address::V4(LoadLe<uint32_t>(key)) : LoadV6(key);
+  layer.dst = ipv4 ? Address::V4(LoadLe<uint32_t>(key + 4)) : LoadV6(key + 16);
+  layer.src_port = tail.port_a;
+  layer.dst_port = tail.port_b;
+  layer.protocol = tail.protocol;
+  layer.has_ports = tail.has_ports();
   out.layer_count = 1;
-  out.vlan_count = has_vlan ? 1 : 0;
-  out.vlans[0] = vlan;
+  out.vlan_count = tail.has_vlan() ? 1 : 0;
+  out.vlans[0] = tail.vlan;
   return {};
 }
 
@@ -153,24 +173,16 @@ size_t FlowKeySize(FlowKind kind, std::span<const uint8_t> bytes) {
   return size <= bytes.size() ? size : 0;
 }
 
+bool IsPlainKey(FlowKind kind, const uint8_t* key) { return PlainFault(kind, key) == nullptr; }
+
 Status ParseFlowKey(FlowKind kind, std::span<const uint8_t> key, PacketHeaders& out) {
   out = PacketHeaders{};
   const size_t size = FlowKeySize(kind, key);
   if (size == 0) return Broken(kind, "cut off or impossible counts");
-  Layer& layer = out.layers[0];
   switch (kind) {
     case FlowKind::kV4:
-      out.ether_type = wire::kEtherIpv4;
-      layer.kind = LayerKind::kIpv4;
-      layer.src = Address::V4(LoadLe<uint32_t>(key.data()));
-      layer.dst = Address::V4(LoadLe<uint32_t>(key.data() + 4));
-      return ParsePlain(kind, LoadLe<uint64_t>(key.data() + 8), out);
     case FlowKind::kV6:
-      out.ether_type = wire::kEtherIpv6;
-      layer.kind = LayerKind::kIpv6;
-      layer.src = LoadV6(key.data());
-      layer.dst = LoadV6(key.data() + 16);
-      return ParsePlain(kind, LoadLe<uint64_t>(key.data() + 32), out);
+      return ParsePlain(kind, key.data(), out);
     case FlowKind::kGeneral:
       ParseGeneral(key.first(size), out);
       return CheckGeneral(key.first(size), out);

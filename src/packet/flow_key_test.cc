@@ -193,6 +193,24 @@ void ExpectShortCutAgrees(const RandomFrame& frame, int seed) {
   ASSERT_EQ(Bytes(fast), Bytes(slow)) << seed;
 }
 
+// IsPlainKey() is the same test without the parsing.
+TEST(FlowKey, PlainKeysAreToldWithoutParsing) {
+  std::mt19937_64 random(11);
+  int refused = 0;
+  for (int round = 0; round < 20000; ++round) {
+    FlowKey key =
+        KeyOf(round % 2 == 0 ? Tcp4("10.0.0.1", 80, "10.0.0.2", 81)
+                             : PacketBuilder().Ethernet().Ipv6("2001:db8::1", "2001:db8::2").Udp(5, 6));
+    for (size_t changes = random() % 3; changes > 0; --changes)
+      key.bytes[random() % key.size] = static_cast<uint8_t>(random() % 4);
+    PacketHeaders headers;
+    const bool parsed = ParseFlowKey(key.kind, key.view(), headers).has_value();
+    ASSERT_EQ(IsPlainKey(key.kind, key.bytes.data()), parsed);
+    refused += parsed ? 0 : 1;
+  }
+  EXPECT_GT(refused, 1000);
+}
+
 TEST(FlowKey, ShortCutEqualsDecoding) {
   std::mt19937_64 random(6);
   for (int i = 0; i < 100000; ++i) {

@@ -78,6 +78,7 @@ void TakeOver(Arena& arena) {
                            &counters.heartbeat_ns,
                            &counters.started_ns,
                            &counters.last_packet_ns,
+                           &counters.source_lost,
                            &counters.ring_drops_second,
                            &counters.nic_drops,
                            &counters.softnet_drops,

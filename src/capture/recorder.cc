@@ -81,6 +81,7 @@ void TakeOver(Arena& arena) {
                            &counters.source_lost,
                            &counters.ring_drops_second,
                            &counters.nic_drops,
+                           &counters.rx_dropped,
                            &counters.softnet_drops,
                            &counters.skipped_packets}) {
     SetTo(*counter, 0);

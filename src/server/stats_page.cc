@@ -46,7 +46,7 @@ void AddServer(Values& values, const ServerStats& stats) {
 }
 
 void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
-  const std::array<std::pair<const char*, const Counter*>, 29> list = {{
+  const std::array<std::pair<const char*, const Counter*>, 30> list = {{
       {"packets", &counters.packets},
       {"bytes", &counters.bytes},
       {"stored_packets", &counters.stored_packets},
@@ -74,6 +74,7 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
       {"source_lost", &counters.source_lost},
       {"ring_drops_second", &counters.ring_drops_second},
       {"nic_drops", &counters.nic_drops},
+      {"rx_dropped", &counters.rx_dropped},
       {"softnet_drops", &counters.softnet_drops},
       {"skipped_packets", &counters.skipped_packets},
   }};

@@ -242,7 +242,7 @@ class Losses(unittest.TestCase):
             self.assertEqual(one.counter("ring_drops"), lost)
             self.assertGreater(one.counter("ring_freezes"), 0)
             self.assertEqual(len(one.packets("last=1h")), stored)
-            lab.wait_for(lambda: "packets were lost: %d because rings were full, 0 by the card" % lost in one.log(), 5,
+            lab.wait_for(lambda: "packets were lost: %d because rings were full, 0 by the card, " % lost in one.log(), 5,
                          "the warning")
             lab.wait_for(lambda: one.counter("ring_drops_second") == 0, 5, "a second without drops")
             one.stop()

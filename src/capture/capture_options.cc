@@ -258,6 +258,9 @@ Result<ParsedFlags> ParseCaptureFlags(std::span<const char* const> arguments) {
   try {
     DeclareIncumbentFlags(app, parsed.options, raw);
     DeclareOwnFlags(app, parsed.options, raw);
+    // As the incumbent does; the server puts its flags behind those of the configuration.
+    const auto takes_one = [](CLI::Option* option) { return option->get_items_expected_max() == 1; };
+    for (CLI::Option* option : app.get_options(takes_one)) option->take_last();
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(std::move(reversed));
     if (raw.usage) parsed.help = app.help();

@@ -105,6 +105,17 @@ TEST(CaptureOptionsTest, ReadsWhatConcernsTheInterface) {
               HasSubstr("--first_slot=3: expected 0..2"));
 }
 
+TEST(CaptureOptionsTest, OfAFlagGivenTwiceTheLastCounts) {
+  const auto parsed = Parse({"--blocks=128", "-v", "--blocks", "8", "--iface=eth1", "-v", "--seccomp=none",
+                             "--seccomp=trace", "--filesize_mb=1", "--filesize_mb=2"});
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->options.blocks, 8u);
+  EXPECT_EQ(parsed->options.interface_name, "eth1");
+  EXPECT_EQ(parsed->options.seccomp, SeccompMode::kTrace);
+  EXPECT_EQ(parsed->options.file_mb, 2u);
+  EXPECT_EQ(parsed->options.verbosity, 2);
+}
+
 TEST(CaptureOptionsTest, ThreadsHaveAtLeastEightBlocks) {
   EXPECT_EQ(Parse({"--threads=4", "--blocks=16"})->options.blocks_per_thread(), 8u);
 }

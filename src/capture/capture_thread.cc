@@ -297,6 +297,7 @@ void CaptureThread::CheckSource() {
     STENO_INFO("thread {}: {} is back", options_.writer.thread, options_.source_name);
   }
   source_lost_ = lost;
+  SetTo(counters_.source_lost, lost ? 1 : 0);
 }
 
 void CaptureThread::LogBlockFill(uint32_t used_bytes) {

@@ -326,12 +326,17 @@ TEST_F(InterfaceTest, ProcessesThatShareDirectoriesTakeNamesOfTheirOwn) {
   ExpectComplete();
 }
 
+std::vector<Arena> OneArena() {
+  std::vector<Arena> arenas;
+  auto arena = Arena::Create(0);
+  EXPECT_TRUE(arena);
+  arenas.push_back(std::move(*arena));
+  return arenas;
+}
+
 TEST(LossWatchTest, CountsWhatTheInterfaceDropped) {
   RUN_IN_NAMESPACE([] {
-    std::vector<Arena> arenas;
-    auto arena = Arena::Create(0);
-    ASSERT_TRUE(arena);
-    arenas.push_back(std::move(*arena));
+    const std::vector<Arena> arenas = OneArena();
     const CaptureCounters& counters = arenas[0].counters();
     LossWatch watch("veth-rx");
     watch.Look(arenas, kNsPerSecond);
@@ -344,17 +349,33 @@ TEST(LossWatchTest, CountsWhatTheInterfaceDropped) {
     ::testing::internal::CaptureStdout();
     watch.Look(arenas, 2 * kNsPerSecond);
     EXPECT_THAT(::testing::internal::GetCapturedStdout(),
-                HasSubstr("interface veth-rx: packets were lost: 0 because rings were full, 25 by the card"));
-    EXPECT_EQ(ValueOf(counters.nic_drops), 25u);
+                HasSubstr("interface veth-rx: 25 packets were dropped by its driver or the kernel"));
+    EXPECT_EQ(ValueOf(counters.rx_dropped), 25u);
     watch.Look(arenas, 3 * kNsPerSecond);
-    EXPECT_EQ(ValueOf(counters.nic_drops), 25u);
+    EXPECT_EQ(ValueOf(counters.rx_dropped), 25u);
     // A new interface of that name counts from 0.
     RunCommand(
         "ip link del veth-tx && ip link add veth-tx type veth peer name veth-rx && ip link set veth-tx up && "
         "ip link set veth-rx up");
     watch.Look(arenas, 4 * kNsPerSecond);
-    EXPECT_EQ(ValueOf(counters.nic_drops), 25u);
+    EXPECT_EQ(ValueOf(counters.rx_dropped), 25u);
   });
+}
+
+TEST(LossWatchTest, WarnsOfFullRingsAtALimitedRate) {
+  const std::vector<Arena> arenas = OneArena();
+  LossWatch watch("lo");
+  const auto look = [&](uint64_t drops, int64_t now_s) {
+    SetTo(arenas[0].counters().ring_drops, drops);
+    ::testing::internal::CaptureStdout();
+    watch.Look(arenas, now_s * kNsPerSecond);
+    return ::testing::internal::GetCapturedStdout();
+  };
+  EXPECT_EQ(look(0, 1), "");
+  EXPECT_THAT(look(7, 2), HasSubstr("interface lo: packets were lost: 7 because rings were full"));
+  EXPECT_EQ(look(9, 3), "") << "later, together with others";
+  EXPECT_THAT(look(10, 13), HasSubstr("lost: 3 because rings were full"));
+  EXPECT_EQ(look(10, 30), "");
 }
 
 TEST(LossWatchTest, TotalsThatBeginAnewCountFromZero) {

@@ -72,16 +72,17 @@ LossWatch::LossWatch(std::string interface_name)
                Error::System("netlink socket").message);
 }
 
-// The kernel answers before send() returns.
-std::optional<uint64_t> LossWatch::ReadInterface() const {
+// Zeros if there is no such interface: one that comes back counts from there. The kernel answers before
+// send() returns.
+LossWatch::InterfaceTotals LossWatch::ReadInterface() const {
   const LinkRequest request = MakeRequest(interface_name_);
-  if (::send(netlink_.get(), &request, sizeof request, 0) < 0) return std::nullopt;
+  if (::send(netlink_.get(), &request, sizeof request, 0) < 0) return {};
   alignas(nlmsghdr) std::array<char, kAnswerBytes> answer;
   const ssize_t got = ::recv(netlink_.get(), answer.data(), answer.size(), 0);
-  if (got <= 0) return std::nullopt;
+  if (got <= 0) return {};
   const auto statistics = FindStatistics(std::span(answer).first(static_cast<size_t>(got)));
-  if (!statistics) return std::nullopt;
-  return statistics->rx_dropped + statistics->rx_missed_errors;
+  if (!statistics) return {};
+  return {.missed = statistics->rx_missed_errors, .dropped = statistics->rx_dropped};
 }
 
 uint64_t SoftnetDrops(std::string_view text) {
@@ -99,24 +100,39 @@ uint64_t SoftnetDrops(std::string_view text) {
 
 void LossWatch::Look(std::span<const Arena> arenas, int64_t now_ns) {
   CaptureCounters& counters = arenas.front().counters();
-  // An interface that is away counts from 0 when it is back.
-  const uint64_t nic = nic_.Growth(ReadInterface().value_or(0));
+  const InterfaceTotals totals = ReadInterface();
+  const uint64_t missed = missed_.Growth(totals.missed);
+  const uint64_t dropped = dropped_.Growth(totals.dropped);
   const auto text = ReadTextFile("/proc/net/softnet_stat", kMaxSoftnetBytes);
   const uint64_t softnet = text ? softnet_.Growth(SoftnetDrops(*text)) : 0;
-  AddTo(counters.nic_drops, nic);
+  AddTo(counters.nic_drops, missed);
+  AddTo(counters.rx_dropped, dropped);
   AddTo(counters.softnet_drops, softnet);
   uint64_t rings = 0;
   for (const Arena& arena : arenas) rings += ValueOf(arena.counters().ring_drops);
-  unreported_nic_ += nic;
+  unreported_missed_ += missed;
+  unreported_dropped_ += dropped;
   unreported_softnet_ += softnet;
   unreported_rings_ += rings_.Growth(rings);
-  if (unreported_nic_ + unreported_softnet_ + unreported_rings_ == 0 || !log_.Allow(now_ns)) return;
-  STENO_WARN(
-      "interface {}: packets were lost: {} because rings were full, {} by the card or its driver, {} in the "
-      "kernel's "
-      "input queues (of all interfaces)",
-      interface_name_, std::exchange(unreported_rings_, 0), std::exchange(unreported_nic_, 0),
-      std::exchange(unreported_softnet_, 0));
+  Warn(now_ns);
+}
+
+void LossWatch::Warn(int64_t now_ns) {
+  if (unreported_rings_ + unreported_missed_ + unreported_softnet_ > 0 && log_.Allow(now_ns)) {
+    STENO_WARN(
+        "interface {}: packets were lost: {} because rings were full, {} by the card, {} in the kernel's "
+        "input queues "
+        "(of all interfaces)",
+        interface_name_, std::exchange(unreported_rings_, 0), std::exchange(unreported_missed_, 0),
+        std::exchange(unreported_softnet_, 0));
+  }
+  if (unreported_dropped_ > 0 && dropped_log_.Allow(now_ns)) {
+    STENO_WARN(
+        "interface {}: {} packets were dropped by its driver or the kernel (rx_dropped): lost, but for "
+        "tagged packets "
+        "that this machine has no use for, which are recorded",
+        interface_name_, std::exchange(unreported_dropped_, 0));
+  }
 }
 
 }  // namespace steno

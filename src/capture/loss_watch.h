@@ -1,13 +1,13 @@
 // LossWatch: packets that were lost before they got to any ring, by the network card and by the kernel, and a
 // warning whenever more are lost, there or in the rings.
 //
-// Main thread, which reads about once a second. The counters:
-//   the interface's rx_dropped (no memory, queue full) and rx_missed_errors (the card had nowhere to put
-//   them):
-//     struct rtnl_link_stats64 of <linux/if_link.h>, by rtnetlink(7), which looks in the caller's network
-//     namespace wherever /sys was mounted. Not rx_nohandler: those packets have been to the rings.
-//   the kernel's input queues, "dropped" of /proc/net/softnet_stat: of all interfaces together. What an
-//     interface without a queue of its own (veth) loses there is in its rx_dropped, too.
+// Main thread, which reads about once a second. What is read:
+//   the interface's rx_missed_errors (the card had nowhere to put them) and rx_dropped (its driver or the
+//     kernel dropped them): struct rtnl_link_stats64 of <linux/if_link.h>, by rtnetlink(7), which looks in
+//     the caller's network namespace wherever /sys was mounted. Rx_dropped is no proof of a loss: the kernel
+//     counts there tagged packets that no protocol of this machine takes, all of QinQ among them, after rings
+//     have got them. Not rx_nohandler: those have been to the rings, too.
+//   the kernel's input queues, "dropped" of /proc/net/softnet_stat: of all interfaces together.
 #pragma once
 
 #include <cstdint>
@@ -35,22 +35,32 @@ class LossWatch {
  public:
   explicit LossWatch(std::string interface_name);
 
-  // Adds what was lost since the last call (the first one only looks) to nic_drops and softnet_drops of the
-  // first arena, and sees what the capture threads have counted. Every arena is one thread's.
+  // Adds what was lost since the last call (the first one only looks) to nic_drops, rx_dropped and
+  // softnet_drops of the first arena, and sees what the capture threads have counted. Every arena is one
+  // thread's.
   void Look(std::span<const Arena> arenas, int64_t now_ns);
 
  private:
-  std::optional<uint64_t> ReadInterface() const;
+  struct InterfaceTotals {
+    uint64_t missed = 0;
+    uint64_t dropped = 0;
+  };
+  InterfaceTotals ReadInterface() const;
+  void Warn(int64_t now_ns);
 
   const std::string interface_name_;
   UniqueFd netlink_;
-  LossTotal nic_;
+  LossTotal missed_;
+  LossTotal dropped_;
   LossTotal softnet_;
   LossTotal rings_;
-  uint64_t unreported_nic_ = 0;
+  // Not yet in a warning.
+  uint64_t unreported_missed_ = 0;
+  uint64_t unreported_dropped_ = 0;
   uint64_t unreported_softnet_ = 0;
   uint64_t unreported_rings_ = 0;
   LogLimiter log_;
+  LogLimiter dropped_log_{600 * kNsPerSecond};  // may go on for ever without a loss
 };
 
 // The sum of the column "dropped" (the second, hexadecimal) in the text of /proc/net/softnet_stat.

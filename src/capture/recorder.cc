@@ -78,8 +78,10 @@ void TakeOver(Arena& arena) {
                            &counters.heartbeat_ns,
                            &counters.started_ns,
                            &counters.last_packet_ns,
+                           &counters.source_lost,
                            &counters.ring_drops_second,
                            &counters.nic_drops,
+                           &counters.rx_dropped,
                            &counters.softnet_drops,
                            &counters.skipped_packets}) {
     SetTo(*counter, 0);

@@ -50,9 +50,11 @@ struct CaptureCounters {
   Counter heartbeat_ns;       // CLOCK_MONOTONIC of the capture thread's latest turn
   Counter started_ns;         // wall clock
   Counter last_packet_ns;     // wall clock, of the latest packet
+  Counter source_lost;        // now, 1: no packet can come (the interface is gone)
   Counter ring_drops_second;  // of ring_drops, those of the latest second
   // Lost before any ring, by the process' interface and by the kernel; counted by its first thread only.
-  Counter nic_drops;        // the interface's rx_dropped and rx_missed_errors
+  Counter nic_drops;        // the interface's rx_missed_errors
+  Counter rx_dropped;       // the interface's; not all of them are lost
   Counter softnet_drops;    // "dropped" of /proc/net/softnet_stat, of all interfaces
   Counter skipped_packets;  // of a stream: of another link type than Ethernet
 };

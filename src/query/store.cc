@@ -1,6 +1,7 @@
 #include "query/store.h"
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 #include <utility>
 
@@ -12,7 +13,8 @@ namespace steno {
 
 struct Store::Impl {
   std::mutex mutex;
-  std::vector<StoreDirectory> directories;
+  std::vector<StoreDirectory> directories;  // each once
+  std::vector<size_t> places;               // in directories, of each thread's
   std::shared_ptr<ProblemLog> log = std::make_shared<ProblemLog>();
   std::vector<DirectoryCatalog> catalogs;
   std::vector<std::shared_ptr<const Arena>> arenas;
@@ -26,11 +28,12 @@ struct Store::Impl {
 
 Store::Impl::LiveFiles Store::Impl::TakeLive(std::vector<std::string>& problems) const {
   LiveFiles files;
-  for (size_t thread = 0; thread < std::min(arenas.size(), directories.size()); ++thread) {
+  for (size_t thread = 0; thread < std::min(arenas.size(), places.size()); ++thread) {
     if (!arenas[thread]) continue;
+    const size_t place = places[thread];
     for (unsigned segment = 0; segment < kArenaSegments; ++segment) {
       auto live =
-          LiveFile::Take(directories[thread], static_cast<uint32_t>(thread), arenas[thread], segment, log);
+          LiveFile::Take(directories[place], static_cast<uint32_t>(place), arenas[thread], segment, log);
       if (!live) problems.push_back(live.error().message);
       if (live && *live) files.push_back(std::move(*live));
     }
@@ -61,19 +64,24 @@ StoreSnapshot Store::Impl::Take(std::vector<std::string>& problems) {
   const LiveFiles live = TakeLive(problems);
   for (DirectoryCatalog& catalog : catalogs) catalog.Refresh(problems);
   StoreSnapshot snapshot;
-  for (size_t thread = 0; thread < catalogs.size(); ++thread) {
+  for (size_t place = 0; place < catalogs.size(); ++place) {
     LiveFiles own;
     std::ranges::copy_if(live, std::back_inserter(own),
-                         [&](const auto& file) { return file->thread() == thread; });
-    AddDirectory(catalogs[thread], std::move(own), snapshot);
+                         [&](const auto& file) { return file->thread() == place; });
+    AddDirectory(catalogs[place], std::move(own), snapshot);
   }
   return snapshot;
 }
 
-Store::Store(std::vector<StoreDirectory> directories) : impl_(std::make_unique<Impl>()) {
-  impl_->directories = std::move(directories);
-  for (size_t thread = 0; thread < impl_->directories.size(); ++thread) {
-    impl_->catalogs.emplace_back(impl_->directories[thread], static_cast<uint32_t>(thread), impl_->log);
+Store::Store(const std::vector<StoreDirectory>& directories) : impl_(std::make_unique<Impl>()) {
+  std::vector<StoreDirectory>& distinct = impl_->directories;
+  for (const StoreDirectory& directory : directories) {
+    const auto same = std::ranges::find(distinct, directory);
+    impl_->places.push_back(static_cast<size_t>(same - distinct.begin()));
+    if (same == distinct.end()) distinct.push_back(directory);
+  }
+  for (size_t place = 0; place < distinct.size(); ++place) {
+    impl_->catalogs.emplace_back(distinct[place], static_cast<uint32_t>(place), impl_->log);
   }
 }
 

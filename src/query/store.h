@@ -21,6 +21,7 @@ namespace steno {
 struct StoreDirectory {
   std::string packets_directory;
   std::string index_directory;
+  bool operator==(const StoreDirectory&) const = default;
 };
 
 // A packet file and its index, opened together for one query.
@@ -37,7 +38,8 @@ class StoredFile {
  public:
   virtual ~StoredFile() = default;
   [[nodiscard]] virtual const std::string& path() const = 0;
-  [[nodiscard]] virtual uint32_t thread() const = 0;  // index of its StoreDirectory
+  // The number of its directory: that of the first thread that uses it, not counting threads that share one.
+  [[nodiscard]] virtual uint32_t thread() const = 0;
   [[nodiscard]] virtual uint64_t file_id() const = 0;
   // No packet of the file is outside [first_ns, last_ns]. Exact where the index is known, else an enclosing
   // guess.
@@ -55,12 +57,14 @@ using StoreSnapshot = std::vector<std::shared_ptr<const StoredFile>>;
 
 class Store {
  public:
-  explicit Store(std::vector<StoreDirectory> directories);
+  // One directory per capture thread. Threads may share one: it is read once.
+  explicit Store(const std::vector<StoreDirectory>& directories);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Replaces the live arenas (one per directory, null where none): at every start of stenotype.
+  // Replaces the live arenas (one per directory that the constructor was given, null where none): at every
+  // start of a stenotype.
   void SetArenas(std::vector<std::shared_ptr<const Arena>> arenas);
 
   // Everything that can be answered now, files and live segments, each packet once. Looks at the live

@@ -50,6 +50,25 @@ class StoreTest : public ::testing::Test {
   std::vector<std::string> problems_;
 };
 
+TEST_F(StoreTest, ThreadsThatShareADirectoryAreReadOnce) {
+  const StoreDirectory shared = builder_.directories()[0];
+  Store store({shared, builder_.directories()[1], shared});
+  builder_.AddFile(0, kId, Blocks(0));
+  builder_.AddFile(1, kId + 1000, Blocks(1));
+  const StoreSnapshot snapshot = store.Snapshot(&problems_);
+  EXPECT_THAT(snapshot, SizeIs(2));
+  EXPECT_EQ(CheckEverything(snapshot), "");
+  EXPECT_EQ(store.totals().files, 2u);
+  // What the third thread writes is found, too.
+  auto arena = Arena::Create(2);
+  ASSERT_TRUE(arena) << arena.error().message;
+  const TestBlocks blocks = Blocks(5);
+  builder_.AddLive(0, kId + 5000, blocks, blocks.size(), *arena, 0);
+  store.SetArenas({nullptr, nullptr, std::make_shared<const Arena>(std::move(*arena))});
+  EXPECT_EQ(CheckEverything(store.Snapshot(&problems_)), "");
+  EXPECT_THAT(problems_, IsEmpty());
+}
+
 TEST_F(StoreTest, FilesComeAndGo) {
   EXPECT_THAT(Take(), IsEmpty());
   builder_.AddFile(0, kId, Blocks(0));

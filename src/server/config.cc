@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -15,6 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
+constexpr size_t kMaxInterfaces = 64;
 
 // Reads the keys of one JSON object into fields; collects what is wrong instead of stopping at the first.
 class ObjectReader {
@@ -44,6 +46,7 @@ class ObjectReader {
   void Path(const char* key, std::string& out, bool required) {
     Text(key, out);
     if (out.empty() && required) errors_.push_back(prefix_ + key + ": missing, expected a path");
+    while (out.size() > 1 && out.back() == '/') out.pop_back();  // so that equal paths are equal
     if (!out.empty() && out.front() != '/') {
       errors_.push_back(fmt::format("{}{}: \"{}\", expected an absolute path", prefix_, key, out));
     }
@@ -119,6 +122,20 @@ void ReadThread(ObjectReader reader, ThreadConfig& thread) {
   reader.WarnOfUnknownKeys();
 }
 
+// Threads may share a pair of directories, not one half of it: a packet file has one index.
+void CheckSharing(const std::vector<ThreadConfig>& threads, std::vector<std::string>& errors) {
+  const ThreadConfig& last = threads.back();
+  for (size_t i = 0; i + 1 < threads.size(); ++i) {
+    if ((threads[i].packets_directory == last.packets_directory) ==
+        (threads[i].index_directory == last.index_directory))
+      continue;
+    errors.push_back(
+        fmt::format("Threads[{}]: shares one directory with Threads[{}], expected both PacketsDirectory and "
+                    "IndexDirectory or none",
+                    threads.size() - 1, i));
+  }
+}
+
 void ReadThreads(ObjectReader& root, std::vector<ThreadConfig>& threads, std::vector<std::string>& errors,
                  std::vector<std::string>& warnings) {
   const json* list = root.Find("Threads");
@@ -138,18 +155,47 @@ void ReadThreads(ObjectReader& root, std::vector<ThreadConfig>& threads, std::ve
       continue;
     }
     ReadThread(ObjectReader(item, name + ".", errors, warnings), threads.emplace_back());
+    CheckSharing(threads, errors);
+  }
+}
+
+// One name or a list of them, under either key.
+void ReadInterfaces(ObjectReader& root, std::vector<std::string>& interfaces,
+                    std::vector<std::string>& errors) {
+  for (const char* key : {"Interface", "Interfaces"}) {
+    const json* value = root.Find(key);
+    if (value == nullptr || *value == "" || (value->is_array() && value->empty())) continue;
+    if (!interfaces.empty()) {
+      errors.emplace_back("Interfaces: given beside Interface, expected one of the two");
+    } else if (value->is_string()) {
+      interfaces.push_back(value->get<std::string>());
+    } else if (value->is_array()) {
+      root.TextList(key, interfaces);
+    } else {
+      root.Wrong(key, *value, "the name of a network interface or a list of names");
+    }
+  }
+  if (interfaces.size() > kMaxInterfaces)
+    errors.push_back(
+        fmt::format("Interface: {} names, expected at most {}", interfaces.size(), kMaxInterfaces));
+  for (size_t i = 0; i < interfaces.size(); ++i) {
+    if (interfaces[i].empty() || std::count(interfaces.begin(), interfaces.end(), interfaces[i]) > 1) {
+      errors.push_back(fmt::format("Interface[{}]: \"{}\", expected the name of an interface, each once", i,
+                                   interfaces[i]));
+    }
   }
 }
 
 void ReadSources(ObjectReader& root, ServerConfig& config, std::vector<std::string>& errors) {
   root.Path("StenotypePath", config.stenotype_path, true);
-  root.Text("Interface", config.interface);
+  const size_t errors_before = errors.size();
+  ReadInterfaces(root, config.interfaces, errors);
   std::string testimony;
   root.Text("TestimonySocket", testimony);
   if (!testimony.empty()) {
     errors.emplace_back(
         "TestimonySocket: capture from testimony is not supported, expected it empty and Interface set");
-  } else if (config.interface.empty()) {
+  } else if (config.interfaces.empty() && errors.size() == errors_before) {
     errors.emplace_back("Interface: missing, expected the name of a network interface");
   }
 }
@@ -202,6 +248,11 @@ Result<LoadedConfig> LoadServerConfig(const std::string& path) {
   return ParseServerConfig(text, path);
 }
 
+nlohmann::ordered_json InterfacesToJson(const ServerConfig& config) {
+  if (config.interfaces.size() == 1) return config.interfaces.front();
+  return config.interfaces;
+}
+
 std::string ToJson(const ServerConfig& config) {
   nlohmann::ordered_json threads = nlohmann::ordered_json::array();
   for (const ThreadConfig& thread : config.threads) {
@@ -212,7 +263,7 @@ std::string ToJson(const ServerConfig& config) {
   }
   const nlohmann::ordered_json root = {{"Threads", std::move(threads)},
                                        {"StenotypePath", config.stenotype_path},
-                                       {"Interface", config.interface},
+                                       {"Interface", InterfacesToJson(config)},
                                        {"Flags", config.flags},
                                        {"Port", config.port},
                                        {"Host", config.host},

@@ -24,10 +24,10 @@ struct ThreadConfig {
 struct ServerConfig {
   std::vector<ThreadConfig> threads;  // one or more
   std::string stenotype_path;
-  std::string interface;
-  std::vector<std::string> flags;  // for stenotype
-  uint16_t port = 1234;            // 0: no TLS listener (then unix_socket is set)
-  std::string host = "127.0.0.1";  // empty: all addresses
+  std::vector<std::string> interfaces;  // one or more, all different
+  std::vector<std::string> flags;       // for stenotype
+  uint16_t port = 1234;                 // 0: no TLS listener (then unix_socket is set)
+  std::string host = "127.0.0.1";       // empty: all addresses
   std::string cert_path = "/etc/stenographer/certs";
   uint64_t max_open_files = 100000;
   std::string unix_socket;        // path; empty: none

@@ -46,8 +46,52 @@ TEST(ServerConfigTest, ReadsTheIncumbentsFile) {
   EXPECT_EQ(config.threads[0].packets_directory, "/var/lib/stenographer/thread0/packets");
   EXPECT_EQ(config.threads[0].index_directory, "/var/lib/stenographer/thread0/index");
   EXPECT_EQ(config.stenotype_path, "/usr/sbin/stenotype");
-  EXPECT_EQ(config.interface, "eth0");
+  EXPECT_THAT(config.interfaces, ElementsAre("eth0"));
   EXPECT_EQ(config.port, 1234);
+}
+
+// A valid configuration with these lines for the interfaces.
+std::string WithInterfaces(const std::string& lines) {
+  return R"({"Threads": [{"PacketsDirectory": "/p", "IndexDirectory": "/i"}], "StenotypePath": "/s", )" +
+         lines + "}";
+}
+
+TEST(ServerConfigTest, InterfacesAreOneNameOrAList) {
+  for (const char* lines : {R"("Interface": ["em1", "em2"])", R"("Interfaces": ["em1", "em2"])",
+                            R"("Interface": "", "Interfaces": ["em1", "em2"])"}) {
+    const auto loaded = ParseServerConfig(WithInterfaces(lines), "conf");
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_THAT(loaded->config.interfaces, ElementsAre("em1", "em2"));
+    EXPECT_TRUE(loaded->warnings.empty()) << lines;
+    EXPECT_THAT(ToJson(loaded->config), HasSubstr("\"Interface\": [\n    \"em1\",\n    \"em2\"\n  ]"));
+  }
+  const auto one = ParseServerConfig(WithInterfaces(R"("Interfaces": "em1")"), "conf");
+  ASSERT_TRUE(one) << one.error().message;
+  EXPECT_THAT(ToJson(one->config), HasSubstr("\"Interface\": \"em1\""));
+}
+
+TEST(ServerConfigTest, WrongInterfacesAreNamed) {
+  EXPECT_THAT(ErrorOf(WithInterfaces(R"("Interface": ["em1", "em1"])")),
+              HasSubstr("Interface[1]: \"em1\", expected the name of an interface, each once"));
+  EXPECT_THAT(ErrorOf(WithInterfaces(R"("Interface": ["em1", 7])")),
+              HasSubstr("Interface[1]: the number 7, expected a string"));
+  EXPECT_THAT(
+      ErrorOf(WithInterfaces(R"("Interface": 7)")),
+      HasSubstr("Interface: the number 7, expected the name of a network interface or a list of names"));
+  EXPECT_THAT(ErrorOf(WithInterfaces(R"("Interface": "em1", "Interfaces": ["em2"])")),
+              HasSubstr("Interfaces: given beside Interface"));
+  EXPECT_THAT(ErrorOf(WithInterfaces(R"("Interface": [])")), HasSubstr("Interface: missing"));
+}
+
+TEST(ServerConfigTest, ThreadsShareBothDirectoriesOrNone) {
+  const auto with = [](const std::string& second) {
+    return R"({"Threads": [{"PacketsDirectory": "/p", "IndexDirectory": "/i/"}, )" + second +
+           R"(], "StenotypePath": "/s", "Interface": "e"})";
+  };
+  EXPECT_EQ(ErrorOf(with(R"({"PacketsDirectory": "/p//", "IndexDirectory": "/i"})")), "accepted");
+  EXPECT_EQ(ErrorOf(with(R"({"PacketsDirectory": "/q", "IndexDirectory": "/j"})")), "accepted");
+  EXPECT_THAT(ErrorOf(with(R"({"PacketsDirectory": "/p", "IndexDirectory": "/j"})")),
+              HasSubstr("Threads[1]: shares one directory with Threads[0]"));
 }
 
 TEST(ServerConfigTest, DefaultsOmittedKeys) {

@@ -130,7 +130,7 @@ TEST(StatsPageTest, EveryLineIsANameAndAnInteger) {
   capture.arenas = {std::make_shared<const Arena>(std::move(*arena))};
   capture.arenas[0]->counters().packets = 17;
   capture.arenas[0]->counters().bytes = UINT64_MAX;
-  const std::string page = StatsPage(stats, {5, 1, kTestEpochNs}, capture);
+  const std::string page = StatsPage(stats, {5, 1, kTestEpochNs}, {capture});
   std::istringstream lines(page);
   std::string previous;
   for (std::string line; std::getline(lines, line); previous = line) {
@@ -143,6 +143,29 @@ TEST(StatsPageTest, EveryLineIsANameAndAnInteger) {
   EXPECT_THAT(page, HasSubstr("http_request_query_POST_completed\t3\n"));
   EXPECT_THAT(page, HasSubstr("stenotype_thread0_packets\t17\n"));
   EXPECT_THAT(page, HasSubstr("stenotype_thread0_bytes\t9223372036854775807\n"));
+}
+
+TEST(StatsPageTest, SeveralInterfacesCountTheirThreadsOn) {
+  std::vector<CaptureState> captures(2);
+  for (unsigned i = 0; i < 2; ++i) {
+    auto arena = Arena::Create(i);
+    ASSERT_TRUE(arena);
+    captures[i].interface = "em" + std::to_string(i + 1);
+    captures[i].first_slot = i;
+    captures[i].running = i == 0;
+    captures[i].starts = i + 3;
+    captures[i].arenas = {std::make_shared<const Arena>(std::move(*arena))};
+    captures[i].arenas[0]->counters().packets = 100 + i;
+  }
+  const ServerStats stats;
+  const std::string page = StatsPage(stats, {}, captures);
+  EXPECT_THAT(page, HasSubstr("stenotype_thread0_packets\t100\n"));
+  EXPECT_THAT(page, HasSubstr("stenotype_thread1_packets\t101\n"));
+  EXPECT_THAT(page, HasSubstr("stenotype_running\t0\n"));
+  EXPECT_THAT(page, HasSubstr("stenotype_starts\t7\n"));
+  EXPECT_THAT(page, HasSubstr("interface_em1_running\t1\n"));
+  EXPECT_THAT(page, HasSubstr("interface_em2_running\t0\n"));
+  EXPECT_THAT(page, HasSubstr("interface_em2_first_thread\t1\n"));
 }
 
 }  // namespace

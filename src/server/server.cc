@@ -7,23 +7,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "query/store.h"
+#include "server/capture_group.h"
 #include "server/http/http_server.h"
 #include "server/index_rebuilder.h"
 #include "server/maintenance.h"
 #include "server/query_service.h"
 #include "server/stats_page.h"
-#include "server/supervisor.h"
 
 namespace steno {
 namespace {
-
-std::vector<StoreDirectory> DirectoriesOf(const ServerConfig& config) {
-  std::vector<StoreDirectory> directories;
-  for (const ThreadConfig& thread : config.threads) {
-    directories.push_back({thread.packets_directory, thread.index_directory});
-  }
-  return directories;
-}
 
 std::vector<StoreDirectory> WithoutLimits(const std::vector<RetentionDirectory>& directories) {
   std::vector<StoreDirectory> plain;
@@ -57,7 +49,7 @@ HttpServerOptions HttpOptions(const ServerConfig& config) {
 struct Server::Impl {
   explicit Impl(const ServerConfig& server_config)
       : config(server_config),
-        store(DirectoriesOf(config)),
+        store(SlotDirectories(config)),
         queries(store, {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond},
                 stats) {}
 
@@ -70,33 +62,26 @@ struct Server::Impl {
   QueryService queries;
   std::unique_ptr<IndexRebuilder> rebuilder;
   std::unique_ptr<Maintenance> maintenance;
-  std::unique_ptr<Supervisor> supervisor;
+  std::unique_ptr<CaptureGroup> captures;
   std::unique_ptr<HttpServer> http;
 };
 
 ServerPages Server::Impl::MakePages() {
-  return {[this] { return StatsPage(stats, store.totals(), supervisor->state()); },
+  return {[this] { return StatsPage(stats, store.totals(), captures->states()); },
           [this] { return ToJson(config); },
-          [this] { return NotReadyReasons(supervisor->state(), MonotonicNs()); }};
+          [this] { return NotReadyReasons(captures->states(), MonotonicNs()); }};
 }
 
 Status Server::Impl::Start() {
   const std::vector<RetentionDirectory> directories = DistinctDirectories(config.threads);
-  SupervisorOptions options;
-  options.stenotype_path = config.stenotype_path;
-  options.interface = config.interface;
-  options.flags = config.flags;
-  options.directories = DirectoriesOf(config);
-  options.on_arenas = [this](ArenaList arenas) { store.SetArenas(std::move(arenas)); };
-  options.on_exit = [this] { maintenance->RequestRecovery(); };
-  STENO_TRY(auto prepared, Supervisor::Prepare(std::move(options)));
+  STENO_TRY(auto prepared, CaptureGroup::Prepare(config, store, [this] { maintenance->RequestRecovery(); }));
   rebuilder = std::make_unique<IndexRebuilder>(WithoutLimits(directories), stats, IndexRebuilder::Options{});
   maintenance = std::make_unique<Maintenance>(
       directories, store, stats,
       [this](const std::vector<std::string>& paths) { rebuilder->AddOrphans(paths); });
-  supervisor = std::move(prepared);
+  captures = std::move(prepared);
   STENO_TRY(http, HttpServer::Start(HttpOptions(config), queries, MakePages()));
-  supervisor->Start();
+  captures->Start();
   return {};
 }
 
@@ -112,9 +97,9 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() { Stop(); }
 
 void Server::Stop() {
-  impl_->supervisor->RequestStop();  // it ends while the clients are told
+  impl_->captures->RequestStop();  // it ends while the clients are told
   impl_->http->Stop();
-  impl_->supervisor->Stop();
+  impl_->captures->Stop();
 }
 
 }  // namespace steno

@@ -46,7 +46,7 @@ void AddServer(Values& values, const ServerStats& stats) {
 }
 
 void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
-  const std::array<std::pair<const char*, const Counter*>, 28> list = {{
+  const std::array<std::pair<const char*, const Counter*>, 30> list = {{
       {"packets", &counters.packets},
       {"bytes", &counters.bytes},
       {"stored_packets", &counters.stored_packets},
@@ -71,8 +71,10 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
       {"heartbeat_ns", &counters.heartbeat_ns},
       {"started_ns", &counters.started_ns},
       {"last_packet_ns", &counters.last_packet_ns},
+      {"source_lost", &counters.source_lost},
       {"ring_drops_second", &counters.ring_drops_second},
       {"nic_drops", &counters.nic_drops},
+      {"rx_dropped", &counters.rx_dropped},
       {"softnet_drops", &counters.softnet_drops},
       {"skipped_packets", &counters.skipped_packets},
   }};
@@ -82,17 +84,29 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
   }
 }
 
+void AddInterface(Values& values, const CaptureState& capture) {
+  const std::string prefix = "interface_" + capture.interface;
+  values[prefix + "_running"] = capture.running ? 1 : 0;
+  values[prefix + "_starts"] = Clamp(capture.starts);
+  values[prefix + "_first_thread"] = capture.first_slot;
+}
+
 }  // namespace
 
-std::string StatsPage(const ServerStats& stats, const Store::Totals& totals, const CaptureState& capture) {
+std::string StatsPage(const ServerStats& stats, const Store::Totals& totals,
+                      const std::vector<CaptureState>& captures) {
   Values values;
   AddServer(values, stats);
   values["oldest_timestamp"] = totals.oldest_ns;
   values["current_files"] = Clamp(totals.files);
   values["unindexed_files"] = Clamp(totals.unindexed_files);
-  values["stenotype_running"] = capture.running ? 1 : 0;
-  values["stenotype_starts"] = Clamp(capture.starts);
-  for (size_t i = 0; i < capture.arenas.size(); ++i) AddThread(values, i, capture.arenas[i]->counters());
+  values["stenotype_running"] = std::ranges::all_of(captures, &CaptureState::running) ? 1 : 0;
+  for (const CaptureState& capture : captures) {
+    values["stenotype_starts"] += Clamp(capture.starts);
+    if (captures.size() > 1) AddInterface(values, capture);
+    for (size_t i = 0; i < capture.arenas.size(); ++i)
+      AddThread(values, capture.first_slot + i, capture.arenas[i]->counters());
+  }
   std::string page;
   for (const auto& [name, value] : values) page += fmt::format("{}\t{}\n", name, value);
   return page;

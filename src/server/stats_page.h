@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "query/store.h"
 #include "server/server_stats.h"
@@ -10,6 +11,9 @@
 
 namespace steno {
 
-std::string StatsPage(const ServerStats& stats, const Store::Totals& totals, const CaptureState& capture);
+// `captures` has one entry per interface. A thread's number in names counts over all of them; where there are
+// several, interface_NAME_first_thread tells which are whose.
+std::string StatsPage(const ServerStats& stats, const Store::Totals& totals,
+                      const std::vector<CaptureState>& captures);
 
 }  // namespace steno

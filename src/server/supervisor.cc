@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -15,13 +18,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/restart_backoff.h"
+#include "server/message_limiter.h"
 
 namespace steno {
 namespace {
 
 constexpr int kWatchPauseMs = 50;
+constexpr int64_t kInterfacePauseNs = 100 * kNsPerMs;  // between looks for an interface
+constexpr int64_t kInterfaceLogPeriodNs = 60 * kNsPerSecond;
+// A stenotype that asks to be started again although it has just been is treated like one that fails.
+constexpr int64_t kLeastRunNs = kNsPerSecond / 2;
 constexpr int64_t kAliveNs =
     10 * kNsPerSecond;  // /readyz: a heartbeat older than this is a thread that hangs
+
+// False also for what is not an interface's name.
+bool IsMissingInterface(const std::string& name) {
+  if (name.size() >= IFNAMSIZ || name.find_first_of("@:/") != std::string::npos) return false;
+  return ::if_nametoindex(name.c_str()) == 0 && errno == ENODEV;
+}
 
 Result<ArenaList> MakeArenas(size_t count) {
   ArenaList arenas;
@@ -54,6 +68,10 @@ std::vector<std::string> MakeArguments(const SupervisorOptions& options, const s
   arguments.push_back(fmt::format("--threads={}", options.directories.size()));
   arguments.push_back("--dir=" + directory);
   arguments.push_back("--iface=" + options.interface);
+  if (options.slots != 0) {
+    arguments.push_back(fmt::format("--first_slot={}", options.first_slot));
+    arguments.push_back(fmt::format("--slots={}", options.slots));
+  }
   arguments.push_back("--arena_fds=" + arena_fds);
   arguments.push_back(fmt::format("--parent_fd={}", parent_fd));
   return arguments;
@@ -70,19 +88,23 @@ bool Stalled(const ArenaList& arenas, int64_t started_ns, int64_t stall_ns) {
 }  // namespace
 
 std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_ns) {
+  const std::string where = "interface " + state.interface + ": ";
+  if (state.awaits_interface) return {where + "it does not exist; stenotype is started once it does"};
   if (!state.running) {
-    return {state.last_exit.empty() ? "stenotype has not been started yet"
-                                    : "stenotype is not running: it ended with " + state.last_exit};
+    return {where + (state.last_exit.empty() ? "stenotype has not been started yet"
+                                             : "stenotype is not running: it ended with " + state.last_exit)};
   }
   std::vector<std::string> reasons;
   for (size_t i = 0; i < state.arenas.size(); ++i) {
-    const auto beat =
-        static_cast<int64_t>(state.arenas[i]->counters().heartbeat_ns.load(std::memory_order_relaxed));
+    const CaptureCounters& counters = state.arenas[i]->counters();
+    const auto beat = static_cast<int64_t>(counters.heartbeat_ns.load(std::memory_order_relaxed));
+    const std::string thread = fmt::format("{}capture thread {}", where, state.first_slot + i);
     if (beat == 0) {
-      reasons.push_back(fmt::format("capture thread {} has not started yet", i));
+      reasons.push_back(thread + " has not started yet");
     } else if (now_ns - beat > kAliveNs) {
-      reasons.push_back(
-          fmt::format("capture thread {} has not moved for {} s", i, (now_ns - beat) / kNsPerSecond));
+      reasons.push_back(fmt::format("{} has not moved for {} s", thread, (now_ns - beat) / kNsPerSecond));
+    } else if (counters.source_lost.load(std::memory_order_relaxed) != 0) {
+      reasons.push_back(thread + " gets no packets: the interface is gone");
     }
   }
   return reasons;
@@ -98,6 +120,12 @@ Result<std::unique_ptr<Supervisor>> Supervisor::Prepare(SupervisorOptions option
   STENO_TRY(CaptureDirectories directories,
             CaptureDirectories::Create(options.directories, OwnerFromFlags(options.flags)));
   return std::unique_ptr<Supervisor>(new Supervisor(std::move(options), std::move(directories)));
+}
+
+Supervisor::Supervisor(SupervisorOptions options, CaptureDirectories directories)
+    : options_(std::move(options)), directories_(std::move(directories)) {
+  state_.interface = options_.interface;
+  state_.first_slot = options_.first_slot;
 }
 
 void Supervisor::Start() {
@@ -119,22 +147,53 @@ CaptureState Supervisor::state() const {
 
 void Supervisor::Run() {
   ::pthread_setname_np(::pthread_self(), "supervisor");
+  const std::string asks_for_restart = fmt::format("exit status {}", EX_TEMPFAIL);
   RestartBackoff backoff;
-  std::mutex sleep_mutex;
-  std::condition_variable_any sleep;
   while (!stop_.stop_requested()) {
     const int64_t start_ns = MonotonicNs();
-    RunOnce();
-    if (stop_.stop_requested()) break;
-    const int64_t delay_ns = backoff.NextDelayNs(MonotonicNs() - start_ns);
-    if (delay_ns == 0) continue;
-    STENO_WARN("stenotype ends again and again: starting it in {} ms", delay_ns / kNsPerMs);
-    std::unique_lock lock(sleep_mutex);
-    sleep.wait_for(lock, stop_.get_token(), std::chrono::nanoseconds(delay_ns), [] { return false; });
+    const std::string how = RunOnce();
+    const int64_t run_ns = MonotonicNs() - start_ns;
+    if (AwaitInterface()) {
+      backoff = {};
+      continue;
+    }
+    if (how == asks_for_restart && run_ns >= kLeastRunNs) continue;
+    const int64_t delay_ns = backoff.NextDelayNs(run_ns);
+    if (delay_ns == 0 || stop_.stop_requested()) continue;
+    STENO_WARN("stenotype for interface {} ends again and again: starting it in {} ms", options_.interface,
+               delay_ns / kNsPerMs);
+    Sleep(delay_ns);
   }
 }
 
-void Supervisor::RunOnce() {
+// Returns at once when asked to stop.
+void Supervisor::Sleep(int64_t ns) {
+  std::mutex mutex;
+  std::condition_variable_any condition;
+  std::unique_lock lock(mutex);
+  condition.wait_for(lock, stop_.get_token(), std::chrono::nanoseconds(ns), [] { return false; });
+}
+
+// True if the interface was missing, once it is there.
+bool Supervisor::AwaitInterface() {
+  if (!IsMissingInterface(options_.interface)) return false;
+  MessageLimiter log(kInterfaceLogPeriodNs);
+  const auto note = [this](bool awaits) {
+    const std::lock_guard lock(mutex_);
+    state_.awaits_interface = awaits;
+  };
+  note(true);
+  while (!stop_.stop_requested() && IsMissingInterface(options_.interface)) {
+    if (log.Allow(MonotonicNs())) {
+      STENO_WARN("interface {} does not exist: stenotype is started once it does", options_.interface);
+    }
+    Sleep(kInterfacePauseNs);
+  }
+  note(false);
+  return true;
+}
+
+std::string Supervisor::RunOnce() {
   auto arenas = MakeArenas(options_.directories.size());
   if (!arenas) return NoteExit(nullptr, arenas.error().message);
   auto line = LifeLine::Make();
@@ -156,7 +215,7 @@ void Supervisor::RunOnce() {
     state_.arenas = *arenas;
   }
   const std::string how = Watch(*child, *arenas);
-  NoteExit(stop_.stop_requested() ? nullptr : &*child, how);
+  return NoteExit(stop_.stop_requested() ? nullptr : &*child, how);
 }
 
 std::string Supervisor::Watch(ChildProcess& child, const ArenaList& arenas) {
@@ -182,7 +241,8 @@ std::string Supervisor::Watch(ChildProcess& child, const ArenaList& arenas) {
   }
 }
 
-void Supervisor::NoteExit(const ChildProcess* child, const std::string& how) {
+// Returns `how`.
+std::string Supervisor::NoteExit(const ChildProcess* child, const std::string& how) {
   {
     const std::lock_guard lock(mutex_);
     state_.running = false;
@@ -190,13 +250,15 @@ void Supervisor::NoteExit(const ChildProcess* child, const std::string& how) {
     state_.last_exit = how;
   }
   if (child != nullptr) {
-    STENO_ERROR("stenotype ended with {}; its last lines: {}", how, fmt::join(child->last_lines(), " | "));
+    STENO_ERROR("stenotype for interface {} ended with {}; its last lines: {}", options_.interface, how,
+                fmt::join(child->last_lines(), " | "));
   } else if (stop_.stop_requested()) {
-    STENO_INFO("stenotype stopped with {}", how);
+    STENO_INFO("stenotype for interface {} stopped with {}", options_.interface, how);
   } else {
-    STENO_ERROR("cannot start stenotype: {}", how);
+    STENO_ERROR("cannot start stenotype for interface {}: {}", options_.interface, how);
   }
   options_.on_exit();
+  return how;
 }
 
 }  // namespace steno

@@ -1,5 +1,8 @@
-// Supervisor: starts stenotype, watches it, starts it again when it ends, for ever. Thread-safe.
+// Supervisor: starts stenotype for an interface, watches it, starts it again when it ends, for ever.
+// Thread-safe.
 //
+// When it ends while its interface does not exist, it is started again as soon as there is one of that name;
+// when it asks for it (exit status EX_TEMPFAIL), at once; else after a pause that grows (RestartBackoff).
 // Each start gets fresh arenas. A stenotype whose capture threads have not moved for five minutes is killed,
 // so that it can be started again.
 #pragma once
@@ -30,6 +33,8 @@ struct SupervisorOptions {
   std::string interface;
   std::vector<std::string> flags;
   std::vector<StoreDirectory> directories;   // one per capture thread
+  unsigned first_slot = 0;                   // the first thread's number among ...
+  unsigned slots = 0;                        // ... those of all interfaces; 0: there is no other
   int64_t stall_ns = 300'000'000'000;        // no sign of life for so long: kill
   int64_t stop_grace_ns = 10'000'000'000;    // between SIGTERM and SIGKILL
   std::function<void(ArenaList)> on_arenas;  // before each start, on the supervisor's thread
@@ -37,7 +42,10 @@ struct SupervisorOptions {
 };
 
 struct CaptureState {
+  std::string interface;
+  unsigned first_slot = 0;
   bool running = false;
+  bool awaits_interface = false;  // it does not exist
   pid_t pid = -1;
   uint64_t starts = 0;
   std::string last_exit;  // empty: it has not ended yet
@@ -68,13 +76,14 @@ class Supervisor {
   [[nodiscard]] CaptureState state() const;
 
  private:
-  Supervisor(SupervisorOptions options, CaptureDirectories directories)
-      : options_(std::move(options)), directories_(std::move(directories)) {}
+  Supervisor(SupervisorOptions options, CaptureDirectories directories);
 
   void Run();
-  void RunOnce();
+  std::string RunOnce();
+  bool AwaitInterface();
+  void Sleep(int64_t ns);
   std::string Watch(ChildProcess& child, const ArenaList& arenas);
-  void NoteExit(const ChildProcess* child, const std::string& how);
+  std::string NoteExit(const ChildProcess* child, const std::string& how);
 
   const SupervisorOptions options_;
   std::optional<CaptureDirectories> directories_;

@@ -27,6 +27,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 bool WaitUntil(const std::function<bool()>& condition, int seconds = 10) {
@@ -45,7 +46,7 @@ class SupervisorTest : public ::testing::Test {
     ::chmod(path.c_str(), 0755);
     SupervisorOptions options;
     options.stenotype_path = path;
-    options.interface = "eth7";
+    options.interface = "lo";
     options.flags = {"-v", "--blocks=9"};
     options.directories = {{temp_.path() + "/a/packets", temp_.path() + "/a/index"},
                            {temp_.path() + "/b/packets/", temp_.path() + "/b/index"}};
@@ -89,7 +90,7 @@ TEST_F(SupervisorTest, PassesFlagsLinksArenasAndLifeLine) {
   }));
   const auto log = Log();
   EXPECT_THAT(log, AllOf(Contains("arg -v"), Contains("arg --blocks=9"), Contains("arg --threads=2"),
-                         Contains("arg --iface=eth7")));
+                         Contains("arg --iface=lo")));
   EXPECT_THAT(log, Contains(StartsWith("arg --dir=/tmp/stenographer")));
   EXPECT_THAT(log, AllOf(Contains("link PKT0 " + temp_.path() + "/a/packets"),
                          Contains("link IDX0 " + temp_.path() + "/a/index"),
@@ -147,6 +148,41 @@ TEST_F(SupervisorTest, BacksOffFromOneThatKeepsCrashing) {
   EXPECT_THAT(NotReadyReasons(supervisor->state(), MonotonicNs()), ElementsAre(HasSubstr("signal 11")));
 }
 
+TEST_F(SupervisorTest, OneThatAsksForItIsStartedAtOnceHoweverOften) {
+  ::testing::internal::CaptureStdout();
+  auto supervisor = Start(Options("echo up >> $LOG\nsleep 0.6\nexit 75\n"));
+  EXPECT_TRUE(WaitUntil([&] { return Log().size() >= 4; }));
+  EXPECT_THAT(::testing::internal::GetCapturedStdout(),
+              AllOf(HasSubstr("exit status 75"), Not(HasSubstr("again and again"))));
+}
+
+TEST_F(SupervisorTest, OneThatAsksForItBeforeItHasRunWaitsLikeOneThatFails) {
+  ::testing::internal::CaptureStdout();
+  auto supervisor = Start(Options("echo up >> $LOG\nexit 75\n"));
+  EXPECT_TRUE(WaitUntil([&] { return Log().size() >= 3; }));
+  EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("again and again: starting it in 250 ms"));
+}
+
+TEST_F(SupervisorTest, WaitsForAnInterfaceThatDoesNotExist) {
+  auto options = Options("echo up >> $LOG\nexit 1\n");
+  options.interface = "no-such-if";
+  auto supervisor = Start(std::move(options));
+  ASSERT_TRUE(WaitUntil([&] { return supervisor->state().awaits_interface; }));
+  EXPECT_THAT(NotReadyReasons(supervisor->state(), 0),
+              ElementsAre("interface no-such-if: it does not exist; stenotype is started once it does"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  EXPECT_EQ(Log().size(), 1u) << "once, for the message";
+}
+
+TEST_F(SupervisorTest, PassesItsPlaceAmongSeveral) {
+  auto options = Options("for a in \"$@\"; do echo \"$a\" >> $LOG; done\nexec sleep 100\n");
+  options.first_slot = 2;
+  options.slots = 6;
+  auto supervisor = Start(std::move(options));
+  ASSERT_TRUE(WaitUntil([&] { return !Log().empty() && Log().back().starts_with("--parent_fd"); }));
+  EXPECT_THAT(Log(), AllOf(Contains("--threads=2"), Contains("--first_slot=2"), Contains("--slots=6")));
+}
+
 TEST_F(SupervisorTest, KillsOneThatIgnoresTheRequestToStop) {
   auto options = Options("trap '' TERM\necho up >> $LOG\nwhile :; do sleep 0.05; done\n");
   options.stop_grace_ns = 200 * kNsPerMs;
@@ -192,14 +228,19 @@ TEST(NotReadyReasonsTest, FollowsTheHeartbeats) {
   auto arena = Arena::Create(0);
   ASSERT_TRUE(arena);
   CaptureState state;
-  EXPECT_THAT(NotReadyReasons(state, 0), ElementsAre("stenotype has not been started yet"));
+  state.interface = "em1";
+  state.first_slot = 4;
+  EXPECT_THAT(NotReadyReasons(state, 0), ElementsAre("interface em1: stenotype has not been started yet"));
   state.running = true;
   state.arenas = {std::make_shared<const Arena>(std::move(*arena))};
-  EXPECT_THAT(NotReadyReasons(state, 0), ElementsAre("capture thread 0 has not started yet"));
+  EXPECT_THAT(NotReadyReasons(state, 0), ElementsAre("interface em1: capture thread 4 has not started yet"));
   state.arenas[0]->counters().heartbeat_ns = 100 * kNsPerSecond;
   EXPECT_THAT(NotReadyReasons(state, 101 * kNsPerSecond), IsEmpty());
+  state.arenas[0]->counters().source_lost = 1;
+  EXPECT_THAT(NotReadyReasons(state, 101 * kNsPerSecond),
+              ElementsAre("interface em1: capture thread 4 gets no packets: the interface is gone"));
   EXPECT_THAT(NotReadyReasons(state, 130 * kNsPerSecond),
-              ElementsAre("capture thread 0 has not moved for 30 s"));
+              ElementsAre("interface em1: capture thread 4 has not moved for 30 s"));
 }
 
 TEST(RestartBackoffTest, FirstAtOnceThenDoublingUpToHalfAMinute) {

@@ -178,7 +178,7 @@ class QuietDisk(Figure):
         recorders = []
         try:
             for product in session.products():
-                recorders += [bench.Recorder(product, session.directory, "--threads=1", "--blocks=64")
+                recorders += [bench.Recorder(product, session.directory, "--threads=1", "--blocks=128")
                               for _ in range(session.runs)]
             sender.start()
             lab.wait_for(lambda: all(complete(one) for one in recorders), 150, "a complete file of each recorder")

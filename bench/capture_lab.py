@@ -28,6 +28,7 @@ KEEP_FREE_BYTES = 20 << 30
 RING_FLAGS = ["--threads=1", "--blocks=1024", "--blockage_sec=1"]  # 1 GiB; the end of the load in it goes to disk soon
 INCUMBENT = "/usr/sbin/stenotype"
 INCUMBENT_SERVER = "/usr/sbin/stenographer"
+INCUMBENT_FLAGS = ["--seccomp=none", "--uid=root", "--gid=root"]  # else it becomes nobody, who may not write here
 INCUMBENT_CERTS = "/etc/stenographer/certs"
 NUDGE_TYPE = 0x88b5  # EtherType for local experiments (IEEE 802): packets that only wake a recorder, and do not count
 NUDGE = bytes.fromhex("020000000002020000000001") + struct.pack(">H", NUDGE_TYPE) + b"nudge" * 10
@@ -147,7 +148,7 @@ def this_product():
 
 def incumbent_product():
     """The Debian package `stenographer`, or None."""
-    return Product("incumbent", INCUMBENT, ["--seccomp=none", "--uid=root", "--gid=root"]) if os.access(INCUMBENT, os.X_OK) else None
+    return Product("incumbent", INCUMBENT, INCUMBENT_FLAGS) if os.access(INCUMBENT, os.X_OK) else None
 
 
 def open_packet_sockets():

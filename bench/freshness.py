@@ -48,7 +48,7 @@ class ThisServer:
     markers = THIS_MARKERS
 
     def __init__(self, directory):
-        self.lab = lab.Lab(flags=["--blocks=1024"], directory=tempfile.mkdtemp(prefix="server-", dir=directory))
+        self.lab = lab.Lab(directory=tempfile.mkdtemp(prefix="server-", dir=directory))
 
     def finds(self, query):
         return len(self.lab.query(query).body) > EMPTY_PCAP_BYTES
@@ -66,7 +66,7 @@ class IncumbentServer:
         config = {"Threads": [{"PacketsDirectory": root + "/pkt", "IndexDirectory": root + "/idx",
                                "MaxDirectoryFiles": 30000, "DiskFreePercentage": 5}],
                   "StenotypePath": bench.INCUMBENT, "Interface": "cap0", "Port": 1234, "Host": "127.0.0.1",
-                  "Flags": ["--blocks=1024", "--seccomp=none", "-v"], "CertPath": bench.INCUMBENT_CERTS}
+                  "Flags": [*bench.INCUMBENT_FLAGS, "--blocks=128", "-v"], "CertPath": bench.INCUMBENT_CERTS}
         for name in ("pkt", "idx"):
             os.mkdir(root + "/" + name)
         with open(root + "/config", "w") as file:
@@ -81,6 +81,9 @@ class IncumbentServer:
         lab.atexit.register(self.close)
         lab.wait_for(lambda: bench.open_packet_sockets() > 0, 60, "the incumbent to open its packet socket")
         time.sleep(1)
+        if self.process.poll() is not None:
+            with open(root + "/log") as log:
+                raise bench.Unmeasurable("the incumbent's server ended by itself: " + log.read()[-300:].strip())
 
     def finds(self, query):
         connection = http.client.HTTPSConnection("127.0.0.1", 1234, timeout=60, context=self.context)

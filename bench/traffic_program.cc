@@ -168,14 +168,14 @@ class ProgramMaker {
   void TakeFrame() {
     const auto same_round = asm_.NewLabel();
     asm_.Load(BPF_DW, R1, kState, offsetof(State, index));
-    asm_.Store(BPF_W, R10, -4, R1);
-    asm_.Alu64(BPF_ADD, R1, 1);
     asm_.JumpIf(BPF_JLT, R1, static_cast<int32_t>(options_.frames), same_round);
     asm_.Move(R1, 0);
     asm_.Load(BPF_DW, R2, kState, offsetof(State, round));
     asm_.Alu64(BPF_ADD, R2, 1);
     asm_.Store(BPF_DW, kState, offsetof(State, round), R2);
     asm_.Bind(same_round);
+    asm_.Store(BPF_W, R10, -4, R1);
+    asm_.Alu64(BPF_ADD, R1, 1);
     asm_.Store(BPF_DW, kState, offsetof(State, index), R1);
     asm_.LoadMap(R1, frames_map_);
     asm_.Move(R2, R10);

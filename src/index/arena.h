@@ -50,7 +50,7 @@ struct CaptureCounters {
   Counter heartbeat_ns;       // CLOCK_MONOTONIC of the capture thread's latest turn
   Counter started_ns;         // wall clock
   Counter last_packet_ns;     // wall clock, of the latest packet
-  Counter source_lost;        // now, 1: no packet can come (the interface is gone)
+  Counter source_lost;        // now, 1: no packet can come (the interface, the peer is gone)
   Counter ring_drops_second;  // of ring_drops, those of the latest second
   // Lost before any ring, by the process' interface and by the kernel; counted by its first thread only.
   Counter nic_drops;        // the interface's rx_missed_errors

@@ -104,7 +104,7 @@ std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_
     } else if (now_ns - beat > kAliveNs) {
       reasons.push_back(fmt::format("{} has not moved for {} s", thread, (now_ns - beat) / kNsPerSecond));
     } else if (counters.source_lost.load(std::memory_order_relaxed) != 0) {
-      reasons.push_back(thread + " gets no packets: the interface is gone");
+      reasons.push_back(thread + " gets no packets: the interface or peer is gone");
     }
   }
   return reasons;

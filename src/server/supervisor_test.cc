@@ -238,7 +238,7 @@ TEST(NotReadyReasonsTest, FollowsTheHeartbeats) {
   EXPECT_THAT(NotReadyReasons(state, 101 * kNsPerSecond), IsEmpty());
   state.arenas[0]->counters().source_lost = 1;
   EXPECT_THAT(NotReadyReasons(state, 101 * kNsPerSecond),
-              ElementsAre("interface em1: capture thread 4 gets no packets: the interface is gone"));
+              ElementsAre("interface em1: capture thread 4 gets no packets: the interface or peer is gone"));
   EXPECT_THAT(NotReadyReasons(state, 130 * kNsPerSecond),
               ElementsAre("interface em1: capture thread 4 has not moved for 30 s"));
 }

@@ -12,7 +12,7 @@ help:
 	@echo 'make build          setup, then build: programs in build/bin'
 	@echo 'make run [IFACE=x]  build, then record an interface until Ctrl-C'
 	@echo 'make test           build, then all tests'
-	@echo 'make bench          build, then the benchmarks'
+	@echo 'make bench          build, then the benchmarks (bench/run capture --help)'
 	@echo 'make asan | tsan    the tests under sanitizers'
 	@echo 'make fuzz           each fuzzer for FUZZ_SECONDS (default 60)'
 	@echo 'make lint format    clang-tidy and shellcheck; clang-format'

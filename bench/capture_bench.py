@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The figures of capturing, side by side with the Debian package `stenographer` where that is installed.
 
-    bench/run capture [--only P1,P3] [--runs N] [--seconds N] [--pps N] [--no-incumbent] [--json FILE] [--add] [--pcaps DIR]
+    bench/run capture [--only P1,P3] [--runs N] [--seconds N] [--pps N] [--no-incumbent] [--json FILE] [--add] [--table]
+                      [--pcaps DIR]
 
 Both programs record the same made traffic in turn, on one machine, in one run: the source on CPU 0, the recorder on CPU 1.
 docs/PERFORMANCE.md says what each figure is. Needs root; everything happens in a network namespace of its own.
@@ -206,17 +207,16 @@ class WritePath(Figure):
         return session.loads(2.5e9, ["--no_index"], "fixed", "--bytes", 1514)
 
     def value(self, run):
-        return 100 * run["cpu_seconds"] / (run["seconds"] + run["drained_after"])
+        return 100 * run["cpu_seconds_of_load"] / run["seconds"]
 
     def met(self, runs, row):
         return row["this"] <= 3
 
     def note(self, runs):
-        def rate(run):
-            return run["disk_bytes"] / (run["seconds"] + run["drained_after"])
-        return "writing %s; CPU per GB written: %s ms" % (
-            for_both(runs, lambda name: "%.2f GB/s (%.1f %% lost)" % (
-                median(of(runs, name, rate)) / 1e9, median(of(runs, name, lambda run: 100 * run["lost"] / run["sent"])))),
+        return "writing %s; CPU per GB written, ms: %s" % (
+            for_both(runs, lambda name: "%.2f GB/s (lost: %s)" % (
+                median(of(runs, name, lambda run: run["disk_bytes"] / run["seconds"])) / 1e9,
+                of(runs, name, lambda run: run["lost"]))),
             for_both(runs, lambda name: "%.1f" % median(
                 of(runs, name, lambda run: 1e12 * run["cpu_seconds"] / run["disk_bytes"]))))
 
@@ -276,6 +276,7 @@ def print_table(result):
         if "why" in figure:
             notes.append("%s not measured: %s" % (number, figure["why"]))
         elif figure:
+            figure = FIGURES[number].row(figure["runs"])
             met = {True: "yes", False: "no", None: "-"}[figure["met"]]
             print(line % (number, figure["what"], figure["unit"], cell(figure["incumbent"]), cell(figure["this"]),
                           cell(figure["ratio"]), figure["reach"], met))
@@ -293,6 +294,7 @@ def parse():
     parser.add_argument("--pcaps", default=lab.SHARED_PCAPS, help="directory of captures, the real mix of P3")
     parser.add_argument("--json", default=os.path.join(bench.SOURCE, "build", "bench", "capture.json"), help="result")
     parser.add_argument("--add", action="store_true", help="add the runs to those that the result file has")
+    parser.add_argument("--table", action="store_true", help="print the table of the result file and measure nothing")
     options = parser.parse_args()
     options.only = options.only.upper().split(",")
     unknown = [number for number in options.only if number not in FIGURES]
@@ -311,24 +313,34 @@ def measure(session, number, earlier):
     return {**FIGURES[number].row(runs), "measured": time.strftime("%Y-%m-%d %H:%M:%S"), "runs": runs}
 
 
-def main():
-    options = parse()
-    if os.geteuid() != 0 or (os.cpu_count() or 1) < 2:
-        print("capture figures: not measured: they need root (network namespaces, BPF) and two CPUs")
-        return 0
+def read_result(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def write_result(path, result):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w") as file:
+        json.dump(result, file, indent=1)
+
+
+def measure_all(options):
     bench.enter()
     session = Session(options)
-    figures = {}
-    if options.add and os.path.exists(options.json):
-        with open(options.json) as file:
-            figures = json.load(file)["figures"]
+    figures = read_result(options.json)["figures"] if options.add and os.path.exists(options.json) else {}
     for number in options.only:
         figures[number] = measure(session, number, figures.get(number, {}).get("runs", []))
-    result = {"machine": machine(session.directory), "figures": figures}
-    os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
-    with open(options.json, "w") as file:
-        json.dump(result, file, indent=1)
-    print_table(result)
+    write_result(options.json, {"machine": machine(session.directory), "figures": figures})
+
+
+def main():
+    options = parse()
+    if not options.table:
+        if os.geteuid() != 0 or (os.cpu_count() or 1) < 2:
+            print("capture figures: not measured: they need root (network namespaces, BPF) and two CPUs")
+            return 0
+        measure_all(options)
+    print_table(read_result(options.json))
     return 0
 
 

@@ -45,7 +45,8 @@ def enter():
     for name in ("cap0", "tx0"):
         lab.run(["ethtool", "-K", name, "gro", "on"])
     os.sched_setaffinity(0, {RECORDER_CPU})  # with all that is started from here; the source moves away by itself
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever started this may ignore them
+        signal.signal(number, lambda caught, _: sys.exit(128 + caught))
 
 
 def make_directory():

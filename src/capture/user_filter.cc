@@ -31,7 +31,7 @@ Result<UserFilter> UserFilter::Make(FilterProgram program) {
   if (std::ranges::any_of(program, LoadsMetadata)) {
     return Fail(
         Error::Invalid("--filter: the program asks for what only the kernel knows about a packet of an "
-                       "interface; compile it without one: tcpdump -y EN10MB -ddd 'EXPRESSION'"));
+                       "interface; give the expression itself"));
   }
   if (bpf_validate(AsPcap(program), static_cast<int>(program.size())) == 0) {
     return Fail(

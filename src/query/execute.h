@@ -22,9 +22,9 @@ namespace steno {
 struct QueryOptions {
   std::stop_token stop;             // asks to end: kCancelled
   int64_t deadline_ns = INT64_MAX;  // CLOCK_MONOTONIC: kDeadline
-  // Bytes of packets that may wait in memory for their turn. Capture files need a few MiB per thread; files
-  // whose blocks overlap in time beyond this are answered in the best order that this memory allows, with a
-  // line in `problems`.
+  // Bytes of packets that may wait in memory for their turn. Capture files need a few MiB per thread. Files
+  // whose blocks overlap in time beyond this are read more than once; the order of packets of equal times is
+  // then that of reading.
   uint64_t held_bytes_limit = uint64_t{256} << 20;
 };
 
@@ -36,7 +36,7 @@ struct QueryStats {
   uint64_t files_opened = 0;
   uint64_t files_scanned = 0;  // without an index
   uint64_t files_gone = 0;     // deleted by retention while the query ran
-  // Files or blocks that could not be read (their packets are missing), and order lost to held_bytes_limit.
+  // Files or blocks that could not be read: their packets are missing.
   std::vector<std::string> problems;
 };
 

@@ -285,19 +285,68 @@ TEST_F(EndTest, HeldBytesAreLimited) {
   EXPECT_EQ(Difference(exact.packets, expected), "");
   EXPECT_THAT(exact.stats.problems, IsEmpty());
 
-  QueryOptions options;
-  options.held_bytes_limit = 100'000;
-  Answer bounded = Ask(*MakeEverything(), store.Snapshot(), options);
-  EXPECT_TRUE(bounded.status);
-  EXPECT_THAT(bounded.stats.problems, SizeIs(1));
-  EXPECT_NE(Difference(bounded.packets, expected), "");
   const auto by_content = [](const TestPacket& a, const TestPacket& b) {
     return std::tie(a.time_ns, a.frame, a.tag.tci) < std::tie(b.time_ns, b.frame, b.tag.tci);
   };
   std::vector<TestPacket> sorted = expected;
   std::ranges::sort(sorted, by_content);
-  std::ranges::sort(bounded.packets, by_content);
-  EXPECT_EQ(Difference(bounded.packets, sorted), "");
+  for (const uint64_t limit : {uint64_t{0}, uint64_t{100'000}, uint64_t{1} << 20}) {
+    QueryOptions options;
+    options.held_bytes_limit = limit;
+    Answer bounded = Ask(*MakeEverything(), store.Snapshot(), options);
+    EXPECT_TRUE(bounded.status);
+    EXPECT_THAT(bounded.stats.problems, IsEmpty());
+    EXPECT_TRUE(std::ranges::is_sorted(bounded.packets, {}, &TestPacket::time_ns));
+    std::ranges::stable_sort(bounded.packets, by_content);  // equal times are in any order
+    EXPECT_EQ(Difference(bounded.packets, sorted), "") << limit;
+  }
+}
+
+// The worst that files can hold: no order at all, more of it than fits.
+TEST_F(EndTest, UnorderedFilesAreOrderedInLittleMemory) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  StoreBuilder builder(2);
+  std::vector<int64_t> times(6 * 3000);
+  for (size_t i = 0; i < times.size(); ++i) times[i] = kTestStartNs + static_cast<int64_t>(i) * 997;
+  std::ranges::shuffle(times, random);
+  for (uint32_t thread = 0; thread < 2; ++thread) {
+    for (uint64_t file = 0; file < 3; ++file) {
+      TestBlocks blocks = MakeBlocks(random, 3000, 0, 1, 0);
+      for (auto& block : blocks) {
+        for (TestPacket& packet : block) {
+          packet.time_ns = times.back();
+          times.pop_back();
+        }
+      }
+      builder.AddFile(thread, kId + file, blocks, file == 1 ? IndexKind::kNone : IndexKind::kSealed);
+    }
+  }
+  Store store(builder.directories());
+  const ExpressionPtr everything = MakeEverything();
+  const std::vector<TestPacket> expected = builder.Expected(*everything);
+  uint64_t read = Ask(*everything, store.Snapshot()).stats.packets_read;
+  EXPECT_EQ(read, 18'000u);
+  for (const uint64_t limit : {uint64_t{8} << 20, uint64_t{2} << 20, uint64_t{1} << 20}) {
+    QueryOptions options;
+    options.held_bytes_limit = limit;
+    const Answer answer = Ask(*everything, store.Snapshot(), options);
+    EXPECT_EQ(Difference(answer.packets, expected), "") << limit;
+    EXPECT_THAT(answer.stats.problems, IsEmpty());
+    EXPECT_GE(answer.stats.packets_read, read) << "less memory costs more reading";
+    read = answer.stats.packets_read;
+  }
+  EXPECT_GT(read, 2 * 18'000u);
+  EXPECT_LT(read, 50 * 18'000u);
+  for (int i = 0; i < 30; ++i) {
+    const ExpressionPtr expression =
+        MakeRandomExpression(random, kTestStartNs, kTestStartNs + 18'000 * int64_t{997});
+    QueryOptions options;
+    options.held_bytes_limit = random() % 4'000'000;
+    const Answer answer = Ask(*expression, store.Snapshot(), options);
+    ASSERT_EQ(Difference(answer.packets, builder.Expected(*expression)), "") << ToString(*expression);
+  }
 }
 
 TEST(ExecuteQueryTest, EmptyStoreAndEmptyRange) {

@@ -70,27 +70,66 @@ Status Merge::Run() {
 // True if there is work that could bring a packet before the first one at hand.
 bool Merge::MustWork() {
   if (work_.empty()) return false;
-  if (heads_.empty()) return true;
+  if (heads_.empty()) {
+    if (work_.top().time_ns >= horizon_ns_) horizon_ns_ = INT64_MAX;  // everything before it is handed on
+    return true;
+  }
   if (work_.top().time_ns > heads_.top().time_ns) return false;
   if (held_bytes_ <= options_.held_bytes_limit) return true;
-  if (!std::exchange(order_lost_, true)) {
-    stats_.problems.push_back(
-        fmt::format("more than {} MiB of packets overlap in time: packets are out of order",
-                    options_.held_bytes_limit >> 20));
+  // Of packets of one time any may be the first, where memory does not allow better.
+  if (work_.top().time_ns == heads_.top().time_ns) return false;
+  LowerHorizon();
+  return true;
+}
+
+// Halves what is at hand, in packets. The next work's own time stays before the horizon, so that it is done.
+void Merge::LowerHorizon() {
+  std::vector<int64_t> times;
+  for (const Slot& slot : slots_) {
+    for (size_t i = slot.run.next; i < slot.run.packets.size(); ++i)
+      times.push_back(slot.run.packets[i].time_ns);
   }
-  return false;
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::ranges::nth_element(times, middle);
+  horizon_ns_ = std::max(*middle, work_.top().time_ns + 1);
+  heads_ = {};
+  for (size_t at = 0; at < slots_.size(); ++at) {
+    Slot& slot = slots_[at];
+    if (slot.run.packets.empty()) continue;
+    held_bytes_ -= slot.run.held_bytes();
+    DropBeyondHorizon(slot.run, slot.source, slot.unit);
+    held_bytes_ += slot.run.held_bytes();
+    if (slot.run.next == slot.run.packets.size()) {
+      FinishRun(at);
+    } else {
+      const PacketView& first = slot.run.packets[slot.run.next];
+      heads_.push({first.time_ns, slot.rank, first.file_offset, at});
+    }
+  }
+}
+
+// The packets of a run that are not before the horizon are to be read again.
+void Merge::DropBeyondHorizon(PacketRun& run, size_t source, size_t unit) {
+  const auto beyond = std::ranges::lower_bound(run.packets, horizon_ns_, {}, &PacketView::time_ns);
+  if (beyond == run.packets.end()) return;
+  // Work of an earlier drop, from a later time on, is not found in `dropped` any more when its turn comes.
+  open_[source]->dropped[unit] = beyond->time_ns;
+  work_.push({beyond->time_ns, true, sources_[source].rank, source, unit});
+  run.packets = std::vector<PacketView>(run.packets.begin(), beyond);  // erasing would keep the memory
+  reader_.Shrink(run);
 }
 
 Status Merge::DoWork() {
   const Work work = work_.top();
   work_.pop();
-  if (work.is_unit) return ReadUnitOf(work.source);
+  if (work.is_unit) return ReadUnitOf(work);
   OpenSource(work.source);
   return {};
 }
 
 void Merge::QueueFile(size_t source) {
-  if (source < sources_.size()) work_.push({sources_[source].first_ns, false, sources_[source].rank, source});
+  if (source < sources_.size())
+    work_.push({sources_[source].first_ns, false, sources_[source].rank, source, kNextUnit});
 }
 
 void Merge::OpenSource(size_t source) {
@@ -110,24 +149,31 @@ void Merge::OpenSource(size_t source) {
   if (plan->units.empty()) return;
   open_[source] = std::make_unique<OpenFile>();
   open_[source]->plan = std::move(*plan);
-  work_.push({open_[source]->plan.units.front().first_ns, true, sources_[source].rank, source});
+  work_.push({open_[source]->plan.units.front().first_ns, true, sources_[source].rank, source, kNextUnit});
 }
 
-Status Merge::ReadUnitOf(size_t source) {
+Status Merge::ReadUnitOf(const Work& work) {
+  const size_t source = work.source;
+  const bool again = work.again != kNextUnit;
+  if (again && (!open_[source] || !open_[source]->IsDropped(work.again, work.time_ns))) return {};
   OpenFile& open = *open_[source];
-  const ReadUnit& unit = open.plan.units[open.next_unit++];
+  const size_t number = again ? work.again : open.next_unit++;
   AnnounceUnits(open);
   PacketRun run;
   std::string damage;
-  STENO_CHECK_OK(reader_.Read(*open.plan.file, unit, run, damage));
+  STENO_CHECK_OK(reader_.Read(*open.plan.file, open.plan.units[number], run, damage));
   // One line per file: a file that was cut off misses thousands of units.
-  if (!damage.empty() && ++open.damaged_units == 1) stats_.problems.push_back(std::move(damage));
-  AddRun(std::move(run), sources_[source].rank);
-  if (open.next_unit == open.plan.units.size()) {
-    CloseSource(source);
-  } else {
-    work_.push({open.plan.units[open.next_unit].first_ns, true, sources_[source].rank, source});
+  if (!again && !damage.empty() && ++open.damaged_units == 1) stats_.problems.push_back(std::move(damage));
+  if (again) {
+    open.dropped.erase(number);
+    const auto from = std::ranges::lower_bound(run.packets, work.time_ns, {}, &PacketView::time_ns);
+    run.packets.erase(run.packets.begin(), from);
   }
+  AddRun(std::move(run), source, number);
+  if (!again && open.next_unit < open.plan.units.size()) {
+    work_.push({open.plan.units[open.next_unit].first_ns, true, work.rank, source, kNextUnit});
+  }
+  CloseIfDone(source);
   return {};
 }
 
@@ -137,8 +183,10 @@ void Merge::AnnounceUnits(OpenFile& open) {
   for (; open.announced < end; ++open.announced) Announce(*open.plan.file, open.plan.units[open.announced]);
 }
 
-void Merge::CloseSource(size_t source) {
+// Not before its packets are handed on: they could be dropped, and then they are read again.
+void Merge::CloseIfDone(size_t source) {
   const OpenFile& open = *open_[source];
+  if (open.next_unit < open.plan.units.size() || open.runs > 0 || !open.dropped.empty()) return;
   if (open.damaged_units > 1) {
     stats_.problems.push_back(fmt::format("{}: {} more places could not be read",
                                           sources_[source].file->path(), open.damaged_units - 1));
@@ -146,7 +194,8 @@ void Merge::CloseSource(size_t source) {
   open_[source].reset();
 }
 
-void Merge::AddRun(PacketRun run, uint32_t rank) {
+void Merge::AddRun(PacketRun run, size_t source, size_t unit) {
+  DropBeyondHorizon(run, source, unit);
   if (run.packets.empty()) {
     reader_.Recycle(run);
     return;
@@ -159,8 +208,10 @@ void Merge::AddRun(PacketRun run, uint32_t rank) {
     free_slots_.pop_back();
   }
   held_bytes_ += run.held_bytes();
+  const uint32_t rank = sources_[source].rank;
   heads_.push({run.packets.front().time_ns, rank, run.packets.front().file_offset, slot});
-  slots_[slot] = {std::move(run), rank};
+  slots_[slot] = {std::move(run), rank, source, unit};
+  ++open_[source]->runs;
 }
 
 // Hands on packets of the run with the first one, as long as no other run and no work comes before its next.
@@ -194,6 +245,8 @@ void Merge::FinishRun(size_t slot) {
   reader_.Recycle(slots_[slot].run);
   slots_[slot].run = {};
   free_slots_.push_back(slot);
+  --open_[slots_[slot].source]->runs;
+  CloseIfDone(slots_[slot].source);
 }
 
 }  // namespace steno

@@ -29,6 +29,12 @@ size_t FirstPacketIn(std::span<const uint8_t> bytes) {
   return sound ? header.first_packet_offset : 0;
 }
 
+size_t FrameBytes(const PacketRun& run) {
+  size_t bytes = 0;
+  for (const PacketView& packet : run.packets) bytes += packet.frame.size();
+  return bytes;
+}
+
 bool ByTime(const PacketView& a, const PacketView& b) { return a.time_ns < b.time_ns; }
 
 }  // namespace
@@ -56,7 +62,8 @@ Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun&
     STENO_CHECK_OK(ReadOnce(file, whole, run, damage));
   }
   if (!std::ranges::is_sorted(run.packets, ByTime)) std::ranges::stable_sort(run.packets, ByTime);
-  Shrink(run);
+  // A few packets must not hold the memory of all the packets around them while they wait for their turn.
+  if (FrameBytes(run) <= run.buffer.capacity / 4) Shrink(run);
   return {};
 }
 
@@ -96,11 +103,8 @@ Status UnitReader::Filter(PacketWalk& walk, const ReadUnit& unit, PacketRun& run
   return {};
 }
 
-// A few packets must not hold the memory of all the packets around them while they wait for their turn.
 void UnitReader::Shrink(PacketRun& run) {
-  size_t kept = 0;
-  for (const PacketView& packet : run.packets) kept += packet.frame.size();
-  if (kept > run.buffer.capacity / 4) return;
+  const size_t kept = FrameBytes(run);
   Buffer small{std::make_unique_for_overwrite<uint8_t[]>(kept), kept};
   size_t at = 0;
   for (PacketView& packet : run.packets) {

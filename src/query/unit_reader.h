@@ -46,13 +46,14 @@ class UnitReader {
   // packets before it count. Errors: those of CheckStop() only.
   Status Read(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage);
 
+  // Moves the run's packets to memory of just their size.
+  void Shrink(PacketRun& run);
   // Takes the run's memory back for further reads.
   void Recycle(PacketRun& run);
 
  private:
   Status ReadOnce(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage);
   Status Filter(PacketWalk& walk, const ReadUnit& unit, PacketRun& run);
-  void Shrink(PacketRun& run);
   Buffer TakeBuffer(size_t bytes);
   void GiveBuffer(Buffer buffer);
 

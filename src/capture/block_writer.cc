@@ -214,6 +214,7 @@ void BlockWriter::CloseFile() {
 
 void BlockWriter::HandOver(File& file) {
   if (file.in_flight > 0) return;
+  parts_.engine.ReleaseFile(file.output->fd.get());
   if (file.segment != nullptr) SetState(*file.segment, SegmentState::kSealing);
   SealJob job{.file = std::move(file.output),
               .file_id = file.id,

@@ -9,6 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
+#include <thread>
 
 #include "base/file.h"
 #include "base/mapping.h"
@@ -69,10 +71,25 @@ std::string Hint(std::string_view kind, int error) {
   return "";
 }
 
-// The probe has an engine of its own: an io_uring belongs to the thread that first writes by it.
+// Makes an engine and writes by it, on a thread of its own: an io_uring belongs to the thread that first
+// writes by it, and the kernel's worker thread that it takes for a file in memory would stay with that
+// thread.
+Status Probe(const Kind& kind) {
+  Status status;
+  const auto run = [&] {
+    auto engine = kind.make(1);
+    status = engine ? WriteOnce(**engine) : Status(Fail(std::move(engine).error()));
+  };
+  try {
+    std::thread(run).join();
+  } catch (const std::system_error& error) {
+    return Fail(Error::System("start a probing thread", error.code().value()));
+  }
+  return status;
+}
+
 Result<std::unique_ptr<IoEngine>> MakeProbed(const Kind& kind, unsigned queue_depth) {
-  auto probe = kind.make(1);
-  Status status = probe ? WriteOnce(**probe) : Status(Fail(std::move(probe).error()));
+  Status status = Probe(kind);
   if (status) {
     auto engine = kind.make(queue_depth);
     if (engine) return engine;

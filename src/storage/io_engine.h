@@ -4,7 +4,7 @@
 // told of its memory) on another thread, but is submitted to, reaped and destroyed by its owner. The memory
 // of a write belongs to the engine until its completion is reaped; the destructor waits for what is in
 // flight. After construction nothing is allocated. The three implementations (io_uring, libaio, pwrite
-// threads) write the same bytes; MakeIoEngine probes.
+// threads) write the same bytes; MakeIoEngine probes. Writes complete in any order.
 #pragma once
 
 #include <sys/uio.h>
@@ -25,6 +25,9 @@ struct WriteCompletion {
   int64_t latency_ns = 0;  // from submission to reaping
 };
 
+// Files that may be in use at the same time: from the first write until ReleaseFile().
+inline constexpr size_t kEngineFiles = 8;
+
 class IoEngine {
  public:
   virtual ~IoEngine() = default;
@@ -38,10 +41,15 @@ class IoEngine {
   // Tells the engine the memory it will write from (the ring), so that it can register it once. Optional.
   virtual void RegisterMemory(std::span<const iovec> regions) = 0;
 
-  // Queues a write. kExhausted when `queue_depth` writes are in flight: reap first. What is wrong with the
-  // write itself (EBADF, ENOSPC, ...) is told by its completion. Parts that the kernel leaves are submitted
-  // again. REQUIRES: bytes, its size and offset are multiples of 4096 if the file was opened with O_DIRECT.
+  // Queues a write. kExhausted when `queue_depth` writes are in flight (reap first) or kEngineFiles other
+  // files are in use. What is wrong with the write itself (EBADF, ENOSPC, ...) is told by its completion.
+  // Parts that the kernel leaves are submitted again. REQUIRES: bytes, its size and offset are multiples of
+  // 4096 if the file was opened with O_DIRECT.
   virtual Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) = 0;
+
+  // The engine is done with the file, which it may hold open until then. To be called before the descriptor
+  // is closed. REQUIRES: none of its writes is in flight.
+  virtual void ReleaseFile(int fd) = 0;
 
   // Moves up to out.size() finished writes to `out`, without waiting; returns how many.
   virtual size_t Reap(std::span<WriteCompletion> out) = 0;

@@ -178,6 +178,43 @@ TEST_P(IoEngineTest, AWrongDescriptorIsAnErrorOfItsWrite) {
   EXPECT_EQ(results[3], static_cast<int64_t>(kPage));
 }
 
+// The next file may get the descriptor number of the one before.
+TEST_P(IoEngineTest, AReleasedFilesNumberMayMeanAnotherFile) {
+  const auto engine = Make(GetParam(), 4);
+  int number = -1;
+  for (uint64_t round = 0; round < 3 * kEngineFiles; ++round) {
+    const Mapping memory = RandomMemory(kPage, round);
+    const std::string path = dir_.path() + "/" + std::to_string(round);
+    const UniqueFd fd = std::move(*OpenFile(path, O_RDWR | O_CREAT | O_DIRECT));
+    ASSERT_TRUE(number < 0 || fd.get() == number) << "the test needs the same number again";
+    number = fd.get();
+    ASSERT_TRUE(engine->SubmitWrite(fd.get(), memory.bytes(), 0, round));
+    ASSERT_EQ(Await(*engine, 1).size(), 1u);
+    EXPECT_EQ(std::memcmp(ReadTestFile(path).data(), memory.data(), kPage), 0);
+    engine->ReleaseFile(fd.get());
+    // Nothing holds the file any more: a lease for writing is only given to the one who has it open.
+    EXPECT_EQ(::fcntl(fd.get(), F_SETLEASE, F_WRLCK), 0) << std::strerror(errno);
+  }
+  engine->ReleaseFile(-1);
+  engine->ReleaseFile(number);
+}
+
+TEST_P(IoEngineTest, WritesToManyFilesAtTheSameTime) {
+  const Mapping memory = RandomMemory(kEngineFiles * kPage, 13);
+  const auto engine = Make(GetParam(), kEngineFiles);
+  std::vector<UniqueFd> files;
+  for (uint64_t i = 0; i < kEngineFiles; ++i) {
+    files.push_back(std::move(*OpenFile(dir_.path() + "/" + std::to_string(i), O_RDWR | O_CREAT | O_DIRECT)));
+    ASSERT_TRUE(engine->SubmitWrite(files[i].get(), memory.bytes().subspan(i * kPage, kPage), 0, i));
+  }
+  EXPECT_EQ(Await(*engine, kEngineFiles).size(), kEngineFiles);
+  for (uint64_t i = 0; i < kEngineFiles; ++i) {
+    const auto stored = ReadTestFile(dir_.path() + "/" + std::to_string(i));
+    ASSERT_EQ(stored.size(), kPage);
+    EXPECT_EQ(std::memcmp(stored.data(), memory.data() + i * kPage, kPage), 0);
+  }
+}
+
 TEST_P(IoEngineTest, AFullDiskIsAnErrorOfItsWrite) {
   const Mapping memory = RandomMemory(3 << 20, 7);
   const bool ran = OnSmallDisk(dir_.path(), 2, [&] {

@@ -22,8 +22,7 @@ constexpr size_t kReapBatch = 32;
 class LibaioEngine final : public IoEngine {
  public:
   explicit LibaioEngine(unsigned queue_depth) : slots_(queue_depth), requests_(queue_depth) {
-    failed_.reserve(queue_depth);
-    refused_.reserve(queue_depth);
+    postponed_.reserve(queue_depth);
   }
   LibaioEngine(const LibaioEngine&) = delete;
   LibaioEngine& operator=(const LibaioEngine&) = delete;
@@ -38,24 +37,19 @@ class LibaioEngine final : public IoEngine {
   [[nodiscard]] int event_fd() const override { return event_fd_.get(); }
   void RegisterMemory(std::span<const iovec>) override {}  // there is no such thing
   Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) override;
+  void ReleaseFile(int) override {}
   size_t Reap(std::span<WriteCompletion> out) override;
   [[nodiscard]] unsigned in_flight() const override { return slots_.in_use(); }
 
  private:
-  struct Failure {
-    unsigned index;
-    int error;
-  };
   void Submit(unsigned index);
-  size_t ReapFailed(std::span<WriteCompletion> out);
-  void RetryRefused();
+  void RetryPostponed();
 
   aio_context_t context_ = 0;
   UniqueFd event_fd_;
   WriteSlots slots_;
-  std::vector<iocb> requests_;     // one per slot
-  std::vector<Failure> failed_;    // io_submit() said no at once
-  std::vector<unsigned> refused_;  // ... or not now
+  std::vector<iocb> requests_;       // one per slot
+  std::vector<unsigned> postponed_;  // io_submit() said: not now
 };
 
 Status LibaioEngine::Init() {
@@ -86,9 +80,9 @@ void LibaioEngine::Submit(unsigned index) {
     if (errno != EINTR) break;
   }
   if (errno == EAGAIN) {
-    refused_.push_back(index);
+    postponed_.push_back(index);
   } else {
-    failed_.push_back({index, errno});
+    slots_.Refuse(index, errno);
   }
   SignalEventFd(event_fd_.get());
 }
@@ -99,28 +93,18 @@ Status LibaioEngine::SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_
   return {};
 }
 
-size_t LibaioEngine::ReapFailed(std::span<WriteCompletion> out) {
-  size_t count = 0;
-  while (count < out.size() && !failed_.empty()) {
-    const Failure failure = failed_.back();
-    failed_.pop_back();
-    out[count++] = slots_.Finish(failure.index, -failure.error);
-  }
-  return count;
-}
-
-void LibaioEngine::RetryRefused() {
-  // Those that are refused again go to the end: each is tried once.
-  for (size_t left = refused_.size(); left > 0; --left) {
-    const unsigned index = refused_.front();
-    refused_.erase(refused_.begin());
+void LibaioEngine::RetryPostponed() {
+  // Those that are postponed again go to the end: each is tried once.
+  for (size_t left = postponed_.size(); left > 0; --left) {
+    const unsigned index = postponed_.front();
+    postponed_.erase(postponed_.begin());
     Submit(index);
   }
 }
 
 size_t LibaioEngine::Reap(std::span<WriteCompletion> out) {
   DrainEventFd(event_fd_.get());
-  size_t count = ReapFailed(out);
+  size_t count = slots_.FinishRefused(out);
   std::array<io_event, kReapBatch> events;
   while (count < out.size() && slots_.in_use() > 0) {
     timespec no_wait{};
@@ -139,7 +123,7 @@ size_t LibaioEngine::Reap(std::span<WriteCompletion> out) {
     }
     if (ready < room) break;
   }
-  RetryRefused();
+  RetryPostponed();
   if (!out.empty() && count == out.size()) SignalEventFd(event_fd_.get());  // there may be more
   return count;
 }

@@ -57,6 +57,7 @@ class PwriteEngine final : public IoEngine {
   [[nodiscard]] int event_fd() const override { return event_fd_.get(); }
   void RegisterMemory(std::span<const iovec>) override {}
   Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) override;
+  void ReleaseFile(int) override {}
   size_t Reap(std::span<WriteCompletion> out) override;
   [[nodiscard]] unsigned in_flight() const override { return slots_.in_use(); }
 

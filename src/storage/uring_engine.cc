@@ -2,6 +2,11 @@
 // write: with SINGLE_ISSUER it then belongs to the capture thread, wherever it was made. Rings are enabled
 // and restricted by the io_uring_register() system call, as the shared library of this version does not
 // export the wrappers.
+//
+// Files are written through the ring's own table (fixed files): that saves the kernel looking up and
+// releasing the descriptor at each write, and lets the restrictions demand that nothing else is written. An
+// entry holds its file open, with its locks, until it is released.
+#include <fmt/format.h>
 #include <liburing.h>
 #include <poll.h>
 
@@ -27,7 +32,7 @@ constexpr int64_t kDrainNs = 30 * kNsPerSecond;
 
 class UringEngine final : public IoEngine {
  public:
-  explicit UringEngine(unsigned queue_depth) : slots_(queue_depth) { cqes_.resize(queue_depth); }
+  explicit UringEngine(unsigned queue_depth) : slots_(queue_depth), cqes_(queue_depth) { files_.fill(-1); }
   UringEngine(const UringEngine&) = delete;
   UringEngine& operator=(const UringEngine&) = delete;
   ~UringEngine() override;
@@ -38,13 +43,15 @@ class UringEngine final : public IoEngine {
   [[nodiscard]] int event_fd() const override { return event_fd_.get(); }
   void RegisterMemory(std::span<const iovec> regions) override;
   Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) override;
+  void ReleaseFile(int fd) override;
   size_t Reap(std::span<WriteCompletion> out) override;
   [[nodiscard]] unsigned in_flight() const override { return slots_.in_use(); }
 
  private:
   Status SetUp();
-  void Restrict();
   Status Enable();
+  int SetFile(size_t entry, int fd);
+  [[nodiscard]] size_t FindFile(int fd) const;
   void Queue(unsigned index);
   void Flush();
   [[nodiscard]] int BufferIndex(const uint8_t* data, size_t bytes) const;
@@ -54,7 +61,8 @@ class UringEngine final : public IoEngine {
   bool enabled_ = false;  // ... and accepts writes
   UniqueFd event_fd_;
   WriteSlots slots_;
-  std::vector<iovec> regions_;  // registered, ascending by address
+  std::array<int, kEngineFiles> files_;  // the ring's file table; -1: unused
+  std::vector<iovec> regions_;           // registered, ascending by address
   std::vector<io_uring_cqe*> cqes_;
 };
 
@@ -81,7 +89,11 @@ Status UringEngine::Init() {
   // fail.
   std::array<unsigned, 2> workers{kMaxWorkers, kMaxWorkers};
   io_uring_register_iowq_max_workers(&ring_, workers.data());
-  Restrict();
+  if (const int error = io_uring_register_files(&ring_, files_.data(), kEngineFiles); error < 0) {
+    return Fail(Error::System("io_uring_register files", -error));
+  }
+  // A second line of defence behind the sandbox: kernels that lack it still record.
+  static_cast<void>(RestrictRing(ring_.ring_fd));
   return {};
 }
 
@@ -101,21 +113,6 @@ Status UringEngine::SetUp() {
     if (error != -EINVAL) break;  // EINVAL: a kernel before 6.1 does not know the flags
   }
   return Fail(Error::System("io_uring_setup", -error));
-}
-
-void UringEngine::Restrict() {
-  std::array<io_uring_restriction, 4> rules{};
-  rules[0].opcode = IORING_RESTRICTION_SQE_OP;
-  rules[0].sqe_op = IORING_OP_WRITE;
-  rules[1].opcode = IORING_RESTRICTION_SQE_OP;
-  rules[1].sqe_op = IORING_OP_WRITE_FIXED;
-  rules[2].opcode = IORING_RESTRICTION_REGISTER_OP;
-  rules[2].register_op = IORING_REGISTER_BUFFERS;
-  rules[3].opcode = IORING_RESTRICTION_REGISTER_OP;
-  rules[3].register_op = IORING_UNREGISTER_BUFFERS;
-  // A second line of defence behind the sandbox: kernels that lack it (before 5.10) still record.
-  io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_RESTRICTIONS, rules.data(),
-                    static_cast<unsigned>(rules.size()));
 }
 
 Status UringEngine::Enable() {
@@ -156,24 +153,57 @@ int UringEngine::BufferIndex(const uint8_t* data, size_t bytes) const {
   return static_cast<int>(after - 1 - regions_.begin());
 }
 
+// 0, or the errno of why not. -1 empties the entry.
+int UringEngine::SetFile(size_t entry, int fd) {
+  const int set = io_uring_register_files_update(&ring_, static_cast<unsigned>(entry), &fd, 1);
+  if (set < 0) return -set;
+  files_[entry] = fd;
+  return 0;
+}
+
+size_t UringEngine::FindFile(int fd) const {
+  return static_cast<size_t>(std::find(files_.begin(), files_.end(), fd) - files_.begin());
+}
+
 Status UringEngine::SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) {
   if (slots_.full()) return QueueFull(slots_.size());
   if (!enabled_) STENO_CHECK_OK(Enable());
-  Queue(slots_.Take(fd, bytes, offset, token));
+  int error = fd < 0 ? EBADF : 0;
+  if (error == 0 && FindFile(fd) == files_.size()) {
+    const size_t unused = FindFile(-1);
+    if (unused == files_.size()) {
+      return Fail(Error::Exhausted(fmt::format("{} files are in use", files_.size())));
+    }
+    error = SetFile(unused, fd);
+  }
+  const unsigned index = slots_.Take(fd, bytes, offset, token);
+  if (error != 0) {
+    slots_.Refuse(index, error);
+    SignalEventFd(event_fd_.get());
+    return {};
+  }
+  Queue(index);
   Flush();
   return {};
+}
+
+void UringEngine::ReleaseFile(int fd) {
+  const size_t entry = FindFile(fd);
+  if (fd >= 0 && entry != files_.size()) SetFile(entry, -1);
 }
 
 void UringEngine::Queue(unsigned index) {
   const WriteSlot& slot = slots_[index];
   io_uring_sqe* const sqe = io_uring_get_sqe(&ring_);  // never null: there are as many as slots
   const auto bytes = static_cast<unsigned>(slot.rest_bytes());
+  const auto file = static_cast<int>(FindFile(slot.fd));
   const int buffer = BufferIndex(slot.rest(), slot.rest_bytes());
   if (buffer >= 0) {
-    io_uring_prep_write_fixed(sqe, slot.fd, slot.rest(), bytes, slot.rest_offset(), buffer);
+    io_uring_prep_write_fixed(sqe, file, slot.rest(), bytes, slot.rest_offset(), buffer);
   } else {
-    io_uring_prep_write(sqe, slot.fd, slot.rest(), bytes, slot.rest_offset());
+    io_uring_prep_write(sqe, file, slot.rest(), bytes, slot.rest_offset());
   }
+  io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
   io_uring_sqe_set_data64(sqe, index);
 }
 
@@ -186,9 +216,9 @@ void UringEngine::Flush() {
 size_t UringEngine::Reap(std::span<WriteCompletion> out) {
   DrainEventFd(event_fd_.get());
   if (!enabled_ || out.empty()) return 0;
-  size_t count = 0;
+  size_t count = slots_.FinishRefused(out);
   bool queued = io_uring_sq_ready(&ring_) > 0;
-  const auto room = static_cast<unsigned>(std::min(out.size(), cqes_.size()));
+  const auto room = static_cast<unsigned>(std::min(out.size() - count, cqes_.size()));
   const unsigned ready = io_uring_peek_batch_cqe(&ring_, cqes_.data(), room);
   for (unsigned i = 0; i < ready; ++i) {
     const auto index = static_cast<unsigned>(io_uring_cqe_get_data64(cqes_[i]));
@@ -207,7 +237,37 @@ size_t UringEngine::Reap(std::span<WriteCompletion> out) {
   return count;
 }
 
+io_uring_restriction OnlyOp(io_uring_op op) {
+  io_uring_restriction rule{};
+  rule.opcode = IORING_RESTRICTION_SQE_OP;
+  rule.sqe_op = static_cast<uint8_t>(op);
+  return rule;
+}
+
+io_uring_restriction OnlyRegistering(unsigned what) {
+  io_uring_restriction rule{};
+  rule.opcode = IORING_RESTRICTION_REGISTER_OP;
+  rule.register_op = static_cast<uint8_t>(what);
+  return rule;
+}
+
 }  // namespace
+
+Status RestrictRing(int ring_fd) {
+  io_uring_restriction only_own_files{};
+  only_own_files.opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
+  only_own_files.sqe_flags = IOSQE_FIXED_FILE;
+  std::array<io_uring_restriction, 6> rules{only_own_files,
+                                            OnlyOp(IORING_OP_WRITE),
+                                            OnlyOp(IORING_OP_WRITE_FIXED),
+                                            OnlyRegistering(IORING_REGISTER_FILES_UPDATE),
+                                            OnlyRegistering(IORING_REGISTER_BUFFERS),
+                                            OnlyRegistering(IORING_UNREGISTER_BUFFERS)};
+  const int error = io_uring_register(static_cast<unsigned>(ring_fd), IORING_REGISTER_RESTRICTIONS,
+                                      rules.data(), static_cast<unsigned>(rules.size()));
+  if (error < 0) return Fail(Error::System("io_uring_register restrictions", -error));
+  return {};
+}
 
 Result<std::unique_ptr<IoEngine>> MakeUringEngine(unsigned queue_depth) {
   auto engine = std::make_unique<UringEngine>(queue_depth);

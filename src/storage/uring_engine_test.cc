@@ -33,14 +33,15 @@ int RingFd() {
   return -1;
 }
 
-// The number of registered buffers, as the kernel tells it.
-int RegisteredBuffers(int ring) {
+// What the kernel tells of a ring: "UserBufs" and "UserFiles" are the sizes of its tables.
+int RingInfo(int ring, const std::string& field) {
   std::ifstream info("/proc/self/fdinfo/" + std::to_string(ring));
   for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("UserBufs:")) return std::stoi(line.substr(9));
+    if (line.starts_with(field + ":")) return std::stoi(line.substr(field.size() + 1));
   }
   return -1;
 }
+int RegisteredBuffers(int ring) { return RingInfo(ring, "UserBufs"); }
 
 class UringEngineTest : public ::testing::Test {
  protected:
@@ -60,6 +61,7 @@ class UringEngineTest : public ::testing::Test {
       pollfd wait{engine_->event_fd(), POLLIN, 0};
       if (::poll(&wait, 1, 5000) != 1) return -ETIMEDOUT;
     }
+    engine_->ReleaseFile(fd->get());
     return done[0].result;
   }
 
@@ -88,6 +90,90 @@ TEST_F(UringEngineTest, MemoryThatCannotBeRegisteredIsWrittenAllTheSame) {
   engine_->RegisterMemory({&nonsense, 1});
   EXPECT_LE(RegisteredBuffers(ring_), 0);
   EXPECT_EQ(WriteFirst(*memory, 0, 4096), 4096);
+}
+
+TEST_F(UringEngineTest, HasATableForItsFilesAndNoMoreAreInUse) {
+  EXPECT_EQ(RingInfo(ring_, "UserFiles"), static_cast<int>(kEngineFiles));
+  const auto memory = Mapping::Anonymous(4096);
+  std::array<WriteCompletion, 1> done;
+  std::vector<UniqueFd> files;
+  const auto write = [&] {
+    files.push_back(std::move(*OpenFile(dir_.path() + "/" + std::to_string(files.size()), O_RDWR | O_CREAT)));
+    return engine_->SubmitWrite(files.back().get(), memory->bytes(), 0, 1);
+  };
+  const auto reap = [&] {
+    while (engine_->Reap(done) == 0) {
+      pollfd wait{engine_->event_fd(), POLLIN, 0};
+      ASSERT_EQ(::poll(&wait, 1, 5000), 1);
+    }
+  };
+  for (size_t i = 0; i < kEngineFiles; ++i) {
+    ASSERT_TRUE(write());
+    reap();
+  }
+  const Status beyond = write();
+  ASSERT_FALSE(beyond);
+  EXPECT_EQ(beyond.error().code, ErrorCode::kExhausted);
+  engine_->ReleaseFile(files.front().get());
+  EXPECT_TRUE(write());
+  reap();
+}
+
+// A ring with one registered file, restricted as the engine's is.
+class RestrictedRing {
+ public:
+  explicit RestrictedRing(int file) {
+    io_uring_params params{};
+    params.flags = IORING_SETUP_R_DISABLED;
+    made_ = io_uring_queue_init_params(4, &ring_, &params) == 0 &&
+            io_uring_register_files(&ring_, &file, 1) == 0 && RestrictRing(ring_.ring_fd).has_value() &&
+            io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr,
+                              0) == 0;
+  }
+  ~RestrictedRing() { io_uring_queue_exit(&ring_); }
+  RestrictedRing(const RestrictedRing&) = delete;
+  RestrictedRing& operator=(const RestrictedRing&) = delete;
+
+  [[nodiscard]] bool made() const { return made_; }
+
+  // The result of one operation, which `prepare` describes.
+  template <class Prepare>
+  int Run(unsigned flags, const Prepare& prepare) {
+    io_uring_sqe* const sqe = io_uring_get_sqe(&ring_);
+    prepare(sqe);
+    io_uring_sqe_set_flags(sqe, flags);
+    io_uring_submit(&ring_);
+    io_uring_cqe* cqe = nullptr;
+    if (io_uring_wait_cqe(&ring_, &cqe) != 0) return -ETIMEDOUT;
+    const int result = cqe->res;
+    io_uring_cqe_seen(&ring_, cqe);
+    return result;
+  }
+
+ private:
+  io_uring ring_{};
+  bool made_ = false;
+};
+
+TEST_F(UringEngineTest, RestrictionsLetWritesToRegisteredFilesThroughAndNothingElse) {
+  const auto file = OpenFile(dir_.path() + "/file", O_RDWR | O_CREAT);
+  RestrictedRing ring(file->get());
+  ASSERT_TRUE(ring.made());
+  const auto write = [](int fd) {
+    return [fd](io_uring_sqe* sqe) { io_uring_prep_write(sqe, fd, "hello", 5, 0); };
+  };
+  EXPECT_EQ(ring.Run(IOSQE_FIXED_FILE, write(0)), 5);
+  EXPECT_EQ(ring.Run(0, write(file->get())), -EACCES) << "an open descriptor outside of the table";
+  EXPECT_EQ(ring.Run(IOSQE_FIXED_FILE, write(1)), -EBADF);
+  const auto open = [](io_uring_sqe* sqe) {
+    io_uring_prep_openat(sqe, AT_FDCWD, "/etc/passwd", O_RDONLY, 0);
+  };
+  EXPECT_EQ(ring.Run(0, open), -EACCES);
+  EXPECT_EQ(ring.Run(IOSQE_FIXED_FILE, open), -EACCES);
+  std::array<char, 8> text{};
+  EXPECT_EQ(ring.Run(IOSQE_FIXED_FILE,
+                     [&](io_uring_sqe* sqe) { io_uring_prep_read(sqe, 0, text.data(), text.size(), 0); }),
+            -EACCES);
 }
 
 TEST_F(UringEngineTest, TheRingIsRestrictedToWrites) {

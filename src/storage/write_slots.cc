@@ -41,6 +41,7 @@ WriteStep AdvanceWrite(WriteSlot& slot, int64_t reported, int64_t& result) {
 
 WriteSlots::WriteSlots(unsigned count) : slots_(count) {
   free_.reserve(count);
+  refused_.reserve(count);
   for (unsigned i = count; i > 0; --i) free_.push_back(i - 1);
 }
 
@@ -64,6 +65,16 @@ WriteCompletion WriteSlots::Finish(unsigned index, int64_t result) {
   const WriteCompletion completion{slot.token, result, MonotonicNs() - slot.submitted_ns};
   free_.push_back(index);
   return completion;
+}
+
+size_t WriteSlots::FinishRefused(std::span<WriteCompletion> out) {
+  size_t count = 0;
+  while (count < out.size() && !refused_.empty()) {
+    const Refusal refusal = refused_.back();
+    refused_.pop_back();
+    out[count++] = Finish(refusal.index, -refusal.error);
+  }
+  return count;
 }
 
 Status QueueFull(unsigned depth) {

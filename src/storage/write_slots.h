@@ -48,9 +48,19 @@ class WriteSlots {
   // Gives the slot back and returns its completion.
   WriteCompletion Finish(unsigned index, int64_t result);
 
+  // The write never began: its completion is -`error`, to be had by FinishRefused().
+  void Refuse(unsigned index, int error) { refused_.push_back({index, error}); }
+  // Finishes refused writes into `out` while there is room; returns how many.
+  size_t FinishRefused(std::span<WriteCompletion> out);
+
  private:
+  struct Refusal {
+    unsigned index;
+    int error;
+  };
   std::vector<WriteSlot> slots_;
   std::vector<unsigned> free_;
+  std::vector<Refusal> refused_;
 };
 
 // The kExhausted of SubmitWrite.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cerrno>
 #include <vector>
 
@@ -71,6 +72,18 @@ TEST(WriteSlots, AreAllUsableAndGivenBack) {
   EXPECT_EQ(completion.result, -5);
   EXPECT_GE(completion.latency_ns, 0);
   EXPECT_FALSE(slots.full());
+}
+
+TEST(WriteSlots, RefusedWritesAreFinishedWithTheirErrorOnceThereIsRoom) {
+  WriteSlots slots(3);
+  for (uint64_t token = 0; token < 3; ++token) slots.Refuse(slots.Take(5, {}, 0, token), EBADF);
+  std::array<WriteCompletion, 2> out;
+  ASSERT_EQ(slots.FinishRefused(out), 2u);
+  EXPECT_EQ(out[0].result, -EBADF);
+  EXPECT_EQ(slots.in_use(), 1u);
+  ASSERT_EQ(slots.FinishRefused(out), 1u);
+  EXPECT_EQ(slots.FinishRefused(out), 0u);
+  EXPECT_EQ(slots.in_use(), 0u);
 }
 
 }  // namespace

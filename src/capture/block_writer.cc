@@ -1,7 +1,11 @@
 #include "capture/block_writer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -24,7 +28,8 @@ BlockWriter::BlockWriter(BlockWriterOptions options, BlockWriterParts parts)
     : options_(std::move(options)),
       parts_(parts),
       counters_(parts.arena.counters()),
-      in_flight_(options_.slots) {
+      in_flight_(options_.slots),
+      trouble_(options_.thread, options_.directory, counters_) {
   for (File& file : files_) file.records = std::make_unique_for_overwrite<Record[]>(kSegmentMaxBlocks);
 }
 
@@ -32,8 +37,10 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
   const KernelBlockHeader kernel = ReadKernelHeader(block.memory);
   const uint64_t disk_bytes = AlignUp(kernel.used_bytes, kDiskAlignment);
   STENO_CHECK(kernel.used_bytes >= kFirstPacketOffset && disk_bytes <= block.memory.size());
-  if (parts_.engine.in_flight() >= options_.queue_depth || !EnsureFile(block, disk_bytes, now_ns))
-    return false;
+  const unsigned in_flight = parts_.engine.in_flight();
+  if (in_flight >= options_.queue_depth || !trouble_.MayWrite(in_flight, now_ns)) return false;
+  if (!EnsureFile(block, disk_bytes, now_ns)) return false;
+  if (in_flight == 0) progress_ns_ = now_ns;
 
   const uint64_t drops = block.drops_total - drops_written_;
   const auto index_drops = static_cast<uint32_t>(std::min<uint64_t>(drops, UINT32_MAX));
@@ -63,13 +70,22 @@ bool BlockWriter::EnsureFile(const Block& block, uint64_t disk_bytes, int64_t no
                               current_->blocks == kSegmentMaxBlocks || now_ns >= rotation_ns())) {
     CloseFile();
   }
-  if (current_ != nullptr || OpenNextFile(block, now_ns)) return true;
-  const int error = parts_.preparer.last_errno(options_.preparer_slot);
-  if ((error != 0 || !options_.patient) && wait_log_.Allow(now_ns)) {
-    STENO_WARN("thread {}: no packet file is ready; packets wait in the ring{}{}", options_.thread,
-               error != 0 ? ": " : "", error != 0 ? std::strerror(error) : "");
+  if (current_ == nullptr && !OpenNextFile(block, now_ns)) {
+    NoteNoFile(now_ns);
+    return false;
   }
-  return false;
+  waiting_ns_ = 0;
+  return true;
+}
+
+void BlockWriter::NoteNoFile(int64_t now_ns) {
+  if (waiting_ns_ == 0) waiting_ns_ = now_ns;
+  const int error = parts_.preparer.last_errno(options_.preparer_slot);
+  if (error != 0) {
+    trouble_.Failed(error, "make a packet file", waiting_ns_, now_ns);
+  } else if (!options_.patient && now_ns - waiting_ns_ > kDiskStallNs) {
+    trouble_.Failed(kDiskStalled, "make a packet file", waiting_ns_, now_ns);
+  }
 }
 
 bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
@@ -86,17 +102,22 @@ bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
   const auto time_us = static_cast<uint64_t>(FirstPacketNs(block.memory) / kNsPerUs);
   File& file = *unused;
   file.state = FileState::kOpen;
-  file.damaged = false;
+  file.damaged = file.counted = false;
   file.id = time_us - time_us % options_.threads + options_.thread;
   if (file.id == 0) file.id = options_.threads;  // no name is "0"
   file.limit = options_.extend ? options_.file_bytes : std::min(options_.file_bytes, output->allocated_bytes);
   file.end = file.good_end = 0;
   file.blocks = file.good_blocks = 0;
+  file.good_packets = 0;
   file.segment = segment;
   file.opened_ns = now_ns;
   if (file.segment != nullptr) file.segment->Reset(file.id, output->file_tag, output->hidden_name);
   parts_.builder.Begin(file.segment);
-  parts_.sealing.SyncFile(output->fd.get());
+  parts_.sealing.Watch(output.get());
+  if (!output->direct && !std::exchange(told_buffered_, true)) {
+    STENO_WARN("thread {}: {} takes no direct I/O (O_DIRECT): writing through the page cache",
+               options_.thread, options_.directory);
+  }
   STENO_DEBUG("thread {}: writing {}/{} ({} MiB, {}), to be named {}", options_.thread, output->directory,
               output->hidden_name, file.limit >> 20, output->direct ? "O_DIRECT" : "buffered", file.id);
   file.output = std::move(output);
@@ -169,24 +190,35 @@ void BlockWriter::Complete(const WriteCompletion& completion, int64_t now_ns) {
   File& file = *block.file;
   Record& record = file.records[block.block];
   --file.in_flight;
-  const auto latency = static_cast<uint64_t>(std::max<int64_t>(completion.latency_ns, 0));
-  if (latency > ValueOf(counters_.write_latency_max_ns)) SetTo(counters_.write_latency_max_ns, latency);
+  progress_ns_ = now_ns;
+  CountLatency(completion.latency_ns);
   if (completion.result == int64_t{record.disk_bytes}) {
     record.written = true;
     AddTo(counters_.disk_blocks);
+    trouble_.Stored(now_ns);
   } else {
     file.damaged = true;
-    AddTo(counters_.write_errors);
-    if (error_log_.Allow(now_ns)) {
-      STENO_ERROR("thread {}: write {} bytes to {}/{}: {}; its packets are lost, a new file is begun",
-                  options_.thread, record.disk_bytes, file.output->directory, file.output->hidden_name,
-                  completion.result < 0 ? std::strerror(static_cast<int>(-completion.result))
-                                        : "written only in part");
-    }
+    NoteFailedWrite(file, record, completion.result, now_ns);
   }
   AdvanceGoodEnd(file);
   if (file.damaged && &file == current_) CloseFile();
   if (file.state == FileState::kDraining) HandOver(file);
+}
+
+void BlockWriter::CountLatency(int64_t latency_ns) {
+  const auto latency = static_cast<uint64_t>(std::max<int64_t>(latency_ns, 0));
+  if (latency > ValueOf(counters_.write_latency_max_ns)) SetTo(counters_.write_latency_max_ns, latency);
+  AddTo(counters_.write_latency_sum_ns, latency);
+  size_t bucket = 0;
+  while (bucket < kLatencyBoundsNs.size() && latency_ns > kLatencyBoundsNs[bucket]) ++bucket;
+  AddTo(counters_.write_latency[bucket]);
+}
+
+void BlockWriter::NoteFailedWrite(const File& file, const Record& record, int64_t result, int64_t now_ns) {
+  AddTo(counters_.write_errors);
+  const int error = result < 0 ? static_cast<int>(-result) : EIO;  // written in part
+  trouble_.WriteFailed(
+      error, fmt::format("write {} bytes to {}", record.disk_bytes, file.output->hidden_name), now_ns);
 }
 
 void BlockWriter::AdvanceGoodEnd(File& file) {
@@ -194,10 +226,13 @@ void BlockWriter::AdvanceGoodEnd(File& file) {
   while (file.good_blocks < file.blocks && file.records[file.good_blocks].written) {
     const Record& record = file.records[file.good_blocks++];
     file.good_end += record.disk_bytes;
+    file.good_packets += record.packets;
     AddTo(counters_.stored_packets, record.packets);
     AddTo(counters_.stored_bytes, record.disk_bytes);
   }
-  if (file.good_blocks == before || file.segment == nullptr) return;
+  if (file.good_blocks == before) return;
+  if (&file == current_) parts_.sealing.Written(file.good_end);
+  if (file.segment == nullptr) return;
   // The builder is already at the next file when a draining one gets its last blocks.
   file.segment->header->published_blocks.store(file.good_blocks, std::memory_order_release);
 }
@@ -208,35 +243,40 @@ void BlockWriter::CloseFile() {
   current_ = nullptr;
   file.state = FileState::kDraining;
   ++draining_;
-  parts_.sealing.SyncFile(-1);
+  parts_.sealing.Watch(nullptr);
   HandOver(file);
 }
 
 void BlockWriter::HandOver(File& file) {
   if (file.in_flight > 0) return;
   parts_.engine.ReleaseFile(file.output->fd.get());
+  CountLostBlocks(file);
   if (file.segment != nullptr) SetState(*file.segment, SegmentState::kSealing);
   SealJob job{.file = std::move(file.output),
               .file_id = file.id,
               .used_bytes = file.good_end,
+              .packets = file.good_packets,
               .segment = file.segment};
   if (!parts_.sealing.TryPush(job)) {
     file.output = std::move(job.file);
     return;
   }
-  CountLostBlocks(file);
   file.state = FileState::kUnused;
   --draining_;
 }
 
-void BlockWriter::CountLostBlocks(const File& file) {
+void BlockWriter::CountLostBlocks(File& file) {
+  if (std::exchange(file.counted, true)) return;
   for (uint32_t block = file.good_blocks; block < file.blocks; ++block) {
     AddTo(counters_.write_error_drops, file.records[block].packets);
   }
 }
 
 void BlockWriter::Tick(int64_t now_ns) {
-  if (now_ns >= rotation_ns()) CloseFile();
+  if (now_ns >= rotation_ns() || (current_ != nullptr && parts_.sealing.WatchedIsRemoved())) CloseFile();
+  if (parts_.engine.in_flight() > 0 && now_ns - progress_ns_ > kDiskStallNs) {
+    trouble_.Failed(kDiskStalled, "write", progress_ns_, now_ns);
+  }
   if (draining_ == 0) return;
   for (File& file : files_) {
     if (file.state == FileState::kDraining) HandOver(file);

@@ -3,7 +3,7 @@
 // The part of a capture thread between memory and disk: it does not know where blocks come from. One owner
 // thread. Never waits: what cannot be done now is refused and offered again. Allocates nothing after
 // construction. A write error costs the blocks that failed, and those behind them in the same file; the file
-// ends before them, and the next blocks go to a new one.
+// ends before them, and the next blocks go to a new one: one at a time, until one is stored (DiskTrouble).
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "capture/log_limiter.h"
+#include "capture/disk_trouble.h"
 #include "capture/ring_block.h"
 #include "capture/sealing_thread.h"
 #include "index/arena.h"
@@ -29,6 +29,7 @@ namespace steno {
 inline constexpr size_t kWriterFiles = 4;
 
 struct BlockWriterOptions {
+  std::string directory{};   // of the packet files, for messages
   unsigned thread = 0;       // number among ...
   unsigned threads = 1;      // ... all that may record into its directory, other processes' included
   size_t preparer_slot = 0;  // where its files come from
@@ -75,8 +76,11 @@ class BlockWriter {
   // Moves the slots of finished writes to `out` and returns how many. Call until it returns 0.
   size_t Reap(std::span<uint32_t> out, int64_t now_ns);
 
-  // Ends a file that is old enough, and hands files whose writes are over to the sealing thread.
+  // Ends a file that is old enough or was removed, hands files whose writes are over to the sealing thread,
+  // and notices a disk that stalls.
   void Tick(int64_t now_ns);
+  // To be called about once a second, when the drops of the ring have just been read.
+  void EverySecond(int64_t now_ns) { trouble_.EverySecond(now_ns); }
 
   // Ends the current file, if any; its writes go on.
   void CloseFile();
@@ -99,6 +103,7 @@ class BlockWriter {
   struct File {
     FileState state = FileState::kUnused;
     bool damaged = false;  // a write failed: nothing more goes in
+    bool counted = false;  // what was lost of it is
     std::unique_ptr<OutputFile> output;
     uint64_t id = 0;
     uint64_t limit = 0;
@@ -106,6 +111,7 @@ class BlockWriter {
     uint64_t good_end = 0;  // end of the blocks whose writes, and all before them, have succeeded
     uint32_t blocks = 0;
     uint32_t good_blocks = 0;
+    uint64_t good_packets = 0;
     unsigned in_flight = 0;
     const SegmentMemory* segment = nullptr;
     int64_t opened_ns = 0;
@@ -117,14 +123,17 @@ class BlockWriter {
   };
 
   bool EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns);
+  void NoteNoFile(int64_t now_ns);
   bool OpenNextFile(const Block& block, int64_t now_ns);
   const SegmentMemory* FreeSegment();
   void FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary);
   void Submit(const Block& block, uint64_t disk_bytes, uint32_t packets);
   void Complete(const WriteCompletion& completion, int64_t now_ns);
+  void CountLatency(int64_t latency_ns);
+  void NoteFailedWrite(const File& file, const Record& record, int64_t result, int64_t now_ns);
   void AdvanceGoodEnd(File& file);
   void HandOver(File& file);
-  void CountLostBlocks(const File& file);
+  void CountLostBlocks(File& file);
 
   const BlockWriterOptions options_;
   const BlockWriterParts parts_;
@@ -134,8 +143,10 @@ class BlockWriter {
   size_t draining_ = 0;
   std::vector<InFlight> in_flight_;  // by slot
   uint64_t drops_written_ = 0;
-  LogLimiter error_log_;
-  LogLimiter wait_log_;
+  DiskTrouble trouble_;
+  int64_t waiting_ns_ = 0;   // since when there is no file for a block; 0: there is one
+  int64_t progress_ns_ = 0;  // of the latest completion, or of the first write after there was none in flight
+  bool told_buffered_ = false;
 };
 
 }  // namespace steno

@@ -1,15 +1,20 @@
 #include "capture/block_writer.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 
+#include "base/file.h"
 #include "capture/capture_fixture.h"
 #include "capture/counter.h"
 #include "testing/block_builder.h"
@@ -31,6 +36,7 @@ struct Setup {
   int64_t file_age_ns = 3600 * kNsPerSecond;
   unsigned thread_residue = 1;
   bool index = true;
+  std::string engine = "pwrite";
 };
 
 // A writer with everything real around it: engine, preparer, sealing thread, arena, disk.
@@ -41,7 +47,7 @@ class Harness {
         index_(dir_.Make("IDX0")),
         arena_(*Arena::Create(0)),
         builder_(*IndexBuilder::Create()),
-        engine_(std::move(MakeIoEngine({.kind = "pwrite", .queue_depth = kSlots})->engine)),
+        engine_(std::move(MakeIoEngine({.kind = setup.engine, .queue_depth = kSlots})->engine)),
         preparer_({{.directory = packets_,
                     .file_bytes = setup.allocate != 0 ? setup.allocate : setup.file_bytes,
                     .minimum_bytes = kMiB}}),
@@ -253,6 +259,105 @@ TEST(BlockWriterTest, ATakenNameIsPassedOverForBothFiles) {
   EXPECT_EQ(::access((harness.index_ + "/" + expected).c_str(), F_OK), 0);
 }
 
+// The bytes of a directory's files, without what is random: the tag, and the checksum that covers it.
+std::vector<std::vector<uint8_t>> FileBytes(const std::string& directory) {
+  std::vector<std::vector<uint8_t>> files;
+  for (const std::string& name : Visible(directory)) {
+    std::ifstream in(directory + "/" + name, std::ios::binary);
+    auto& bytes = files.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+    for (size_t at = 0; at + kFirstPacketOffset <= bytes.size();) {
+      BlockHeader header;
+      std::memcpy(&header, bytes.data() + at + kKernelHeaderBytes, sizeof header);
+      EXPECT_EQ(header.magic, kBlockMagic);
+      if (header.disk_bytes == 0) break;
+      const uint32_t disk_bytes = header.disk_bytes;
+      header.file_tag = header.header_crc = 0;
+      std::memcpy(bytes.data() + at + kKernelHeaderBytes, &header, sizeof header);
+      at += disk_bytes;
+    }
+  }
+  return files;
+}
+
+TEST(BlockWriterTest, EveryEngineMakesTheSameFiles) {
+  std::vector<std::vector<uint8_t>> expected;
+  for (const char* engine : {"pwrite", "libaio", "io_uring"}) {
+    SCOPED_TRACE(engine);
+    if (!MakeIoEngine({.kind = engine, .queue_depth = 1})) continue;  // not allowed here
+    Harness harness({.file_bytes = 2 * kMiB, .engine = engine});
+    for (uint32_t block = 0, number = 0; block < 20; ++block) {
+      const uint32_t count = 1 + block * 17 % 400;
+      harness.Write(number, count, block / 10);
+      if (block % 5 == 0) harness.WaitForSealing();
+      number += count;
+    }
+    harness.Finish();
+    const auto files = FileBytes(harness.packets_);
+    EXPECT_GE(files.size(), 2u);
+    if (expected.empty()) expected = files;
+    EXPECT_TRUE(files == expected);
+  }
+}
+
+// What goes to a file that nobody can open any more is lost, and said to be.
+TEST(BlockWriterTest, AFileThatSomebodyRemovesIsLeftForANewOne) {
+  Harness harness({});
+  harness.Write(0, 10);
+  harness.Settle();
+  for (const std::string& name : NamesIn(harness.packets_)) {
+    ASSERT_EQ(::unlink((harness.packets_ + "/" + name).c_str()), 0);
+  }
+  const CaptureCounters& counters = harness.arena_.counters();
+  const int64_t deadline = MonotonicNs() + 10 * kNsPerSecond;
+  uint32_t number = 10;
+  while (Visible(harness.packets_).empty() && MonotonicNs() < deadline) {
+    harness.Write(number, 10);
+    number += 10;
+    for (int i = 0; i < 10; ++i) harness.Turn(), SleepMs(10);
+    if (ValueOf(counters.removed_packets) > 0 && NamesIn(harness.packets_).size() > 1) break;
+  }
+  EXPECT_GE(ValueOf(counters.removed_packets), 10u);
+  harness.Write(number, 10);
+  number += 10;
+  harness.Finish();
+  const auto kept = harness.Numbers();
+  ASSERT_FALSE(kept.empty());
+  EXPECT_EQ(kept.back(), number - 1);
+  EXPECT_EQ(ValueOf(counters.stored_packets), number);
+  EXPECT_EQ(kept.size() + ValueOf(counters.removed_packets), number);
+  EXPECT_EQ(Visible(harness.packets_), Visible(harness.index_));
+}
+
+// Pages of the open file that are in the page cache.
+size_t CachedPages(int fd, size_t bytes) {
+  void* const map = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (map == MAP_FAILED) return SIZE_MAX;
+  std::vector<unsigned char> pages(bytes / kDiskAlignment);
+  const bool known = ::mincore(map, bytes, pages.data()) == 0;
+  ::munmap(map, bytes);
+  if (!known) return SIZE_MAX;
+  return static_cast<size_t>(std::count_if(pages.begin(), pages.end(), [](auto page) { return page & 1; }));
+}
+
+TEST(SealingThreadTest, BufferedWritesDoNotStayInThePageCache) {
+  const TempDir dir;
+  const auto arena = Arena::Create(0);
+  auto file = PrepareFile(dir.path(), 16 * kMiB, kMiB);
+  ASSERT_TRUE(file) << file.error().message;
+  ASSERT_EQ(::fcntl(file->fd.get(), F_SETFL, 0), 0);  // as where O_DIRECT is refused
+  file->direct = false;
+  SealingThread sealing({.index_directory = dir.path()}, arena->counters());
+  sealing.Watch(&*file);
+  const std::vector<uint8_t> bytes(4 * kMiB, 0x5a);
+  ASSERT_TRUE(WriteFully(file->fd.get(), bytes, 0, "file"));
+  ASSERT_GT(CachedPages(file->fd.get(), bytes.size()), 0u) << "is this file system in memory?";
+  sealing.Written(bytes.size());
+  const int64_t deadline = MonotonicNs() + 20 * kNsPerSecond;
+  while (CachedPages(file->fd.get(), bytes.size()) > 0 && MonotonicNs() < deadline) SleepMs(20);
+  EXPECT_EQ(CachedPages(file->fd.get(), bytes.size()), 0u);
+  sealing.Watch(nullptr);
+}
+
 // The limit of file sizes makes real writes fail.
 void RecordUnderFileSizeLimit() {
   ::signal(SIGXFSZ, SIG_IGN);
@@ -268,6 +373,8 @@ void RecordUnderFileSizeLimit() {
   const CaptureCounters& counters = harness.arena_.counters();
   const uint64_t lost = ValueOf(counters.write_error_drops);
   EXPECT_GT(ValueOf(counters.write_errors), 1u);
+  EXPECT_EQ(ValueOf(counters.disk_errno), static_cast<uint64_t>(EFBIG));
+  EXPECT_EQ(ValueOf(counters.disk_troubles), 1u);
   EXPECT_EQ(lost, ValueOf(counters.write_errors) * 300);
   EXPECT_EQ(harness.Numbers().size(), number - lost);
   EXPECT_EQ(ValueOf(counters.stored_packets), number - lost);

@@ -282,6 +282,7 @@ void CaptureThread::EverySecond() {
   ReadStatistics();
   const uint64_t drops = ValueOf(counters_.ring_drops);
   SetTo(counters_.ring_drops_second, drops - std::exchange(second_drops_, drops));
+  writer_->EverySecond(now_ns_);
   CheckSource();
 }
 
@@ -327,7 +328,8 @@ bool CaptureThread::Finished() {
     const bool over = (exhausted || now_ns_ >= stop_ns_ + ring_.last_block_ns()) && ring_empty;
     if (over && FlushGathered()) {
       flushed_ = true;
-    } else if (now_ns_ >= stop_ns_ + kNoFileGraceNs && blocked_ && engine_->in_flight() == 0) {
+    } else if ((now_ns_ >= stop_ns_ + kNoFileGraceNs && blocked_ && engine_->in_flight() == 0) ||
+               now_ns_ >= stop_ns_ + kLastWritesNs) {
       GiveUpRing();
       flushed_ = true;
     }

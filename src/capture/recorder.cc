@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 
 #include "base/log.h"
 #include "capture/counter.h"
@@ -53,40 +54,15 @@ void TakeOver(Arena& arena) {
     arena.segment(index).header->state.store(static_cast<uint32_t>(SegmentState::kFree),
                                              std::memory_order_release);
   }
-  CaptureCounters& counters = arena.counters();
-  for (Counter* counter : {&counters.packets,
-                           &counters.bytes,
-                           &counters.stored_packets,
-                           &counters.stored_bytes,
-                           &counters.ring_drops,
-                           &counters.ring_freezes,
-                           &counters.write_error_drops,
-                           &counters.filtered_outgoing,
-                           &counters.blocks,
-                           &counters.disk_blocks,
-                           &counters.wakeups,
-                           &counters.files,
-                           &counters.index_full,
-                           &counters.unindexed_blocks,
-                           &counters.flows,
-                           &counters.write_errors,
-                           &counters.prepare_failures,
-                           &counters.seal_failures,
-                           &counters.write_latency_max_ns,
-                           &counters.ring_blocks_used,
-                           &counters.ring_blocks_total,
-                           &counters.heartbeat_ns,
-                           &counters.started_ns,
-                           &counters.last_packet_ns,
-                           &counters.source_lost,
-                           &counters.ring_drops_second,
-                           &counters.nic_drops,
-                           &counters.rx_dropped,
-                           &counters.softnet_drops,
-                           &counters.skipped_packets}) {
-    SetTo(*counter, 0);
-  }
+  for (Counter& counter : AllCounters(arena.counters())) SetTo(counter, 0);
   arena.header().pid.store(static_cast<uint32_t>(::getpid()), std::memory_order_release);
+}
+
+// The directory behind the links, which is the one that people know.
+std::string ResolvedPath(const std::string& path) {
+  std::error_code error;
+  const auto resolved = std::filesystem::canonical(path, error);
+  return error ? path : resolved.string();
 }
 
 void Notify(int event_fd) {
@@ -180,7 +156,8 @@ Result<std::unique_ptr<CaptureThread>> Recorder::OpenThread(unsigned thread,
   STENO_INFO("thread {}: writing by {}, files of {} MiB", options_.first_slot + thread, choice.reason,
              file_bytes / kMiB);
   CaptureThreadOptions capture{
-      .writer = {.thread = options_.first_slot + thread,
+      .writer = {.directory = ResolvedPath(PacketDirectory(thread)),
+                 .thread = options_.first_slot + thread,
                  .threads = options_.all_slots(),
                  .preparer_slot = thread,
                  .file_bytes = file_bytes,

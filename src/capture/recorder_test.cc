@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <net/if.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include <array>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <thread>
@@ -54,6 +57,35 @@ TEST_F(RecorderTest, EveryEngineRecordsTheSame) {
       RunCommand("rm -f " + Packets() + "/* " + Indexes() + "/*");
     }));
   }
+}
+
+// Worker threads of the kernel mean that writes block inside of the kernel, or that something at the start
+// did.
+TEST_F(RecorderTest, IoUringNeedsNoWorkerThreads) {
+  struct statfs info{};
+  ASSERT_EQ(::statfs(dir_.path().c_str(), &info), 0);
+  if (info.f_type != EXT4_SUPER_MAGIC) GTEST_SKIP() << "only ext4 is known to do without them";
+  RUN_IN_NAMESPACE([this] {
+    if (!MakeIoEngine({.kind = "io_uring", .queue_depth = 1})) return;
+    CaptureOptions options = Options(2);
+    options.io_engine = "io_uring";
+    Record(options, [](const Recorder& recorder, const FrameSender& tx) {
+      const auto stored = [&] {
+        return ValueOf(recorder.counters(0).stored_packets) + ValueOf(recorder.counters(1).stored_packets);
+      };
+      for (uint32_t sent = 0; sent < 5000; sent += 500) tx.SendNumbered(sent, 500), SleepMs(20);
+      for (int tries = 0; stored() < 5000 && tries < 500; ++tries) SleepMs(10);
+      EXPECT_GE(stored(), 5000u);
+      std::string threads;
+      for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::string name;
+        std::ifstream comm(task.path() / "comm");
+        std::getline(comm, name);
+        threads += name + " ";
+      }
+      EXPECT_EQ(threads.find("iou-wrk"), std::string::npos) << threads;
+    });
+  });
 }
 
 TEST_F(RecorderTest, KeepsVlanTags) {

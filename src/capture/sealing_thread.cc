@@ -1,10 +1,13 @@
 #include "capture/sealing_thread.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -16,7 +19,14 @@
 namespace steno {
 namespace {
 
-constexpr auto kSyncInterval = std::chrono::seconds(1);
+constexpr auto kBufferedInterval = std::chrono::milliseconds(100);
+constexpr auto kDirectInterval = std::chrono::seconds(1);
+constexpr int64_t kLookNs = kNsPerSecond;
+
+// The parts of SealingThread::watched_.
+constexpr uint64_t kBuffered = uint64_t{1} << 31;
+constexpr uint64_t kCountsLinks = uint64_t{1} << 30;
+int DescriptorOf(uint64_t watched) { return static_cast<int>(watched & (kCountsLinks - 1)); }
 
 bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -52,7 +62,9 @@ void SealingThread::Run() {
   }
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait_for(lock, kSyncInterval, [this] { return stop_ || queued_ > 0; });
+    const bool buffered = (watched_.load(std::memory_order_relaxed) & kBuffered) != 0;
+    wake_.wait_for(lock, buffered ? kBufferedInterval : kDirectInterval,
+                   [this] { return stop_ || queued_ > 0; });
     if (queued_ == 0 && stop_) return;
     SealJob job;
     if (queued_ > 0) {
@@ -60,20 +72,63 @@ void SealingThread::Run() {
       --queued_;
     }
     lock.unlock();
-    job.file ? Seal(std::move(job)) : SyncWritten();
+    job.file ? Seal(std::move(job)) : LookAfterFile();
     lock.lock();
   }
 }
 
-void SealingThread::SyncWritten() {
+void SealingThread::Watch(const OutputFile* file) {
+  uint64_t watched = 0;
+  if (file != nullptr) {
+    watched = uint64_t{++watch_number_} << 32 | static_cast<uint64_t>(file->fd.get()) |
+              (file->direct ? 0 : kBuffered) | (file->counts_links ? kCountsLinks : 0);
+  }
+  written_.store(0, std::memory_order_relaxed);
+  watched_.store(watched, std::memory_order_release);
+}
+
+void SealingThread::LookAfterFile() {
+  const uint64_t watched = watched_.load(std::memory_order_acquire);
+  if (watched == 0) return;
+  if (std::exchange(looked_after_, watched) != watched) behind_started_ = behind_dropped_ = 0;
+  const int fd = DescriptorOf(watched);
+  if ((watched & kBuffered) != 0) WriteBehind(fd);
+  const int64_t now = MonotonicNs();
+  if (now - looked_ns_ < kLookNs / 2) return;
+  looked_ns_ = now;
+  SyncWritten(fd);
+  struct stat info{};
+  if ((watched & kCountsLinks) != 0 && ::fstat(fd, &info) == 0 && info.st_nlink == 0) {
+    removed_.store(watched, std::memory_order_relaxed);
+  }
+}
+
+void SealingThread::SyncWritten(int fd) {
   const uint64_t written = counters_.stored_bytes.load(std::memory_order_relaxed);
   if (written == synced_bytes_) return;
-  const int fd = sync_fd_.load(std::memory_order_acquire);
-  if (fd < 0) return;
   synced_bytes_ = written;
   if (const Status synced = SyncData(fd, "packet file"); !synced) {
-    STENO_WARN("thread {}: {}", options_.thread, synced.error().message);
+    AddTo(counters_.sync_errors);
+    if (sync_log_.Allow(MonotonicNs())) STENO_WARN("thread {}: {}", options_.thread, synced.error().message);
   }
+}
+
+// Failures are left to the sync that follows.
+void SealingThread::WriteBehind(int fd) {
+  const uint64_t written = written_.load(std::memory_order_acquire);
+  const auto offset = [](uint64_t at) { return static_cast<off_t>(at); };
+  if (written > behind_started_) {
+    ::sync_file_range(fd, offset(behind_started_), offset(written - behind_started_), SYNC_FILE_RANGE_WRITE);
+  }
+  // What the previous turn began should be over.
+  if (behind_started_ > behind_dropped_) {
+    ::sync_file_range(fd, offset(behind_dropped_), offset(behind_started_ - behind_dropped_),
+                      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    ::posix_fadvise(fd, offset(behind_dropped_), offset(behind_started_ - behind_dropped_),
+                    POSIX_FADV_DONTNEED);
+  }
+  behind_dropped_ = behind_started_;
+  behind_started_ = std::max(written, behind_started_);
 }
 
 uint64_t SealingThread::FreeFileId(const SealJob& job) const {
@@ -94,44 +149,56 @@ Status SealingThread::SealIndex(const SealJob& job, const std::string& name) {
 }
 
 void SealingThread::Seal(SealJob job) {
-  bool indexed = false;
   if (job.used_bytes == 0) {
-    if (const Status removed = DiscardFile(std::move(*job.file)); !removed)
-      STENO_WARN("{}", removed.error().message);
+    Discard(job);
+  } else if (WasRemoved(*job.file)) {
+    AddTo(counters_.removed_packets, job.packets);
+    STENO_WARN("thread {}: {}/{} was removed while it was written: {} packets are lost", options_.thread,
+               job.file->directory, job.file->hidden_name, job.packets);
   } else {
-    const uint64_t id = FreeFileId(job);
-    const std::string name = std::to_string(id);
-    const std::string hidden = job.file->hidden_name;
-    const std::string directory = job.file->directory;
-    if (job.segment != nullptr) {
-      const Status sealed = SealIndex(job, name);
-      indexed = sealed.has_value();
-      if (!indexed) {
-        // The file is published all the same: queries read all of it.
-        AddTo(counters_.seal_failures);
-        STENO_ERROR("thread {}: index of file {}: {}", options_.thread, name, sealed.error().message);
-      }
-    }
-    const std::string index_path = options_.index_directory + "/" + name;
-    const auto published = PublishFile(std::move(*job.file), id, job.used_bytes);
-    if (!published) {
-      // The hidden file stays for the recovery, which builds an index under the name that it chooses.
-      AddTo(counters_.seal_failures);
-      STENO_ERROR("thread {}: {}/{} stays hidden: {}", options_.thread, directory, hidden,
-                  published.error().message);
-      if (indexed) ::unlink(index_path.c_str());
-    } else {
-      AddTo(counters_.files);
-      STENO_DEBUG("thread {}: published {}/{}, {} MiB, {}", options_.thread, directory, *published,
-                  job.used_bytes >> 20, indexed ? "indexed" : "without index");
-      if (indexed && *published != name) {
-        const Status renamed = RenameFile(index_path, options_.index_directory + "/" + *published);
-        if (!renamed) STENO_WARN("thread {}: {}", options_.thread, renamed.error().message);
-      }
-    }
+    Publish(job);
   }
   if (job.segment != nullptr) {
     job.segment->header->state.store(static_cast<uint32_t>(SegmentState::kFree), std::memory_order_release);
+  }
+}
+
+void SealingThread::Discard(SealJob& job) {
+  const Status removed = DiscardFile(std::move(*job.file));
+  if (!removed && failure_log_.Allow(MonotonicNs())) STENO_WARN("{}", removed.error().message);
+}
+
+void SealingThread::Publish(SealJob& job) {
+  const uint64_t id = FreeFileId(job);
+  const std::string name = std::to_string(id);
+  const std::string hidden = job.file->hidden_name;
+  const std::string directory = job.file->directory;
+  bool indexed = false;
+  if (job.segment != nullptr) {
+    const Status sealed = SealIndex(job, name);
+    indexed = sealed.has_value();
+    if (!indexed) {
+      // The file is published all the same: queries read all of it.
+      AddTo(counters_.seal_failures);
+      STENO_ERROR("thread {}: index of file {}: {}", options_.thread, name, sealed.error().message);
+    }
+  }
+  const std::string index_path = options_.index_directory + "/" + name;
+  const auto published = PublishFile(std::move(*job.file), id, job.used_bytes);
+  if (!published) {
+    // The hidden file stays for the recovery, which builds an index under the name that it chooses.
+    AddTo(counters_.seal_failures);
+    STENO_ERROR("thread {}: {}/{} stays hidden: {}", options_.thread, directory, hidden,
+                published.error().message);
+    if (indexed) ::unlink(index_path.c_str());
+    return;
+  }
+  AddTo(counters_.files);
+  STENO_DEBUG("thread {}: published {}/{}, {} MiB, {}", options_.thread, directory, *published,
+              job.used_bytes >> 20, indexed ? "indexed" : "without index");
+  if (indexed && *published != name) {
+    const Status renamed = RenameFile(index_path, options_.index_directory + "/" + *published);
+    if (!renamed) STENO_WARN("thread {}: {}", options_.thread, renamed.error().message);
   }
 }
 

@@ -1,8 +1,11 @@
 // SealingThread: makes complete packet files visible: writes the index, then gives the packet file its name.
 //
-// One per capture thread, which is the only caller of TryPush() and SyncFile(). Works off its queue to the
-// end before it stops. Between files it makes what is written of the current one durable about once a second,
-// so that a power failure costs no more.
+// One per capture thread, which is the only caller of what is public. Works off its queue to the end before
+// it stops. Between files it looks after the one that is being written, about once a second: makes it
+// durable, so that a power failure costs no more, and looks whether somebody removed it. What goes through
+// the page cache (where there is no direct I/O) is sent to the disk ten times a second and then dropped from
+// the cache: without that the kernel would collect half a minute of it, and stall the writer when it has too
+// much.
 #pragma once
 
 #include <array>
@@ -14,6 +17,7 @@
 #include <string>
 #include <thread>
 
+#include "capture/log_limiter.h"
 #include "index/arena.h"
 #include "index/segment.h"
 #include "storage/output_file.h"
@@ -27,6 +31,7 @@ struct SealJob {
   std::unique_ptr<OutputFile> file;
   uint64_t file_id = 0;
   uint64_t used_bytes = 0;                 // 0: nothing to keep
+  uint64_t packets = 0;                    // in these bytes
   const SegmentMemory* segment = nullptr;  // in state kSealing, freed in the end; null: no index
 };
 
@@ -48,20 +53,43 @@ class SealingThread {
   // False, and `job` is untouched, if the queue is full: try again later.
   bool TryPush(SealJob& job);
 
-  // The descriptor to sync from time to time, -1 for none. It must stay open until its job has been pushed.
-  void SyncFile(int fd) { sync_fd_.store(fd, std::memory_order_release); }
+  // The file to look after, null for none. It must stay open until its job has been pushed.
+  void Watch(const OutputFile* file);
+  // The watched file is written up to here.
+  void Written(uint64_t end) { written_.store(end, std::memory_order_release); }
+  // The watched file was removed by somebody.
+  [[nodiscard]] bool WatchedIsRemoved() const {
+    return removed_.load(std::memory_order_relaxed) == watched_.load(std::memory_order_relaxed);
+  }
 
  private:
   void Run();
-  void SyncWritten();
+  void LookAfterFile();
+  void SyncWritten(int fd);
+  void WriteBehind(int fd);
   void Seal(SealJob job);
+  void Discard(SealJob& job);
+  void Publish(SealJob& job);
   Status SealIndex(const SealJob& job, const std::string& name);
   [[nodiscard]] uint64_t FreeFileId(const SealJob& job) const;
 
   const SealingOptions options_;
   CaptureCounters& counters_;
-  std::atomic<int> sync_fd_{-1};
+  // The file to look after, as one word: its descriptor, whether it is direct, whether it counts its links,
+  // and a number that no other file has. 0: none.
+  std::atomic<uint64_t> watched_{0};
+  std::atomic<uint64_t> removed_{UINT64_MAX};  // the watched_ that was found removed
+  std::atomic<uint64_t> written_{0};
+  uint32_t watch_number_ = 0;  // of the capture thread
+
+  // Of the sealing thread, about the file `looked_after_`.
+  uint64_t looked_after_ = 0;
+  int64_t looked_ns_ = 0;
   uint64_t synced_bytes_ = 0;
+  uint64_t behind_started_ = 0;  // write-back of the file was begun up to here ...
+  uint64_t behind_dropped_ = 0;  // ... and is over, and the pages gone, up to here
+  LogLimiter sync_log_;
+  LogLimiter failure_log_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -8,8 +8,10 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "base/mapping.h"
 #include "base/result.h"
@@ -23,6 +25,14 @@ inline constexpr uint32_t kArenaVersion = 2;
 inline constexpr unsigned kArenaSegments = 2;  // one active, one sealing
 
 using Counter = std::atomic<uint64_t>;
+
+// Upper bounds of the buckets in which the durations of writes are counted; the last bucket is for the rest.
+inline constexpr std::array<int64_t, 12> kLatencyBoundsNs = {
+    250'000,    500'000,    1'000'000,   2'500'000,   5'000'000,     10'000'000,
+    25'000'000, 50'000'000, 100'000'000, 250'000'000, 1'000'000'000, 5'000'000'000};
+
+// The disk_errno of a disk that neither fails nor completes anything.
+inline constexpr int kDiskStalled = ETIMEDOUT;
 
 // Totals since stenotype started, unless said otherwise.
 struct CaptureCounters {
@@ -53,11 +63,25 @@ struct CaptureCounters {
   Counter source_lost;        // now, 1: no packet can come (the interface, the peer is gone)
   Counter ring_drops_second;  // of ring_drops, those of the latest second
   // Lost before any ring, by the process' interface and by the kernel; counted by its first thread only.
-  Counter nic_drops;        // the interface's rx_missed_errors
-  Counter rx_dropped;       // the interface's; not all of them are lost
-  Counter softnet_drops;    // "dropped" of /proc/net/softnet_stat, of all interfaces
-  Counter skipped_packets;  // of a stream: of another link type than Ethernet
+  Counter nic_drops;              // the interface's rx_missed_errors
+  Counter rx_dropped;             // the interface's; not all of them are lost
+  Counter softnet_drops;          // "dropped" of /proc/net/softnet_stat, of all interfaces
+  Counter skipped_packets;        // of a stream: of another link type than Ethernet
+  Counter removed_packets;        // in files that somebody removed while they were written
+  Counter sync_errors;            // written data could not be made durable
+  Counter disk_errno;             // now: why packets cannot be written; 0: they can
+  Counter disk_trouble_since_ns;  // wall clock; 0: no trouble
+  Counter disk_trouble_drops;     // packets lost in the present trouble, or in the latest
+  Counter disk_troubles;          // how often there was trouble
+  Counter write_latency_sum_ns;   // of all writes, from their submission to their completion
+  std::array<Counter, kLatencyBoundsNs.size() + 1> write_latency;  // writes by duration
 };
+static_assert(sizeof(CaptureCounters) % sizeof(Counter) == 0 && std::is_standard_layout_v<CaptureCounters>);
+
+// All of them, as their owner resets them.
+inline std::span<Counter> AllCounters(CaptureCounters& counters) {
+  return {reinterpret_cast<Counter*>(&counters), sizeof counters / sizeof(Counter)};
+}
 
 struct alignas(4096) ArenaHeader {
   uint64_t magic;

@@ -1,6 +1,7 @@
 #include "storage/file_preparer.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 
 #include <atomic>
@@ -18,16 +19,24 @@ namespace steno {
 namespace {
 
 constexpr int kRetryMs = 100;
-constexpr int64_t kLogEveryNs = kNsPerSecond;
+constexpr int kCheckMs = 1000;  // is the file that waits still there?
 
 struct Slot {
   explicit Slot(PreparerSlotOptions slot_options) : options(std::move(slot_options)) {}
 
   const PreparerSlotOptions options;
+  UniqueFd wake;
   std::atomic<OutputFile*> ready{nullptr};  // owned; exchanged by both sides
   std::atomic<uint64_t> failures{0};
   std::atomic<int> last_errno{0};
-  int64_t logged_ns = 0;  // of the preparing thread
+  int64_t failing_ns = 0;  // of the preparing thread: since when; 0: it works
+  std::jthread thread;
+
+  void Run(const std::stop_token& stop);
+  bool Fill();
+  void DropRemoved();
+  void NoteFailure(const Error& error);
+  void NoteSuccess();
 };
 
 void Discard(OutputFile* file) {
@@ -36,74 +45,94 @@ void Discard(OutputFile* file) {
   delete file;  // NOLINT: ownership comes from an atomic pointer
 }
 
-}  // namespace
-
-struct FilePreparer::Impl {
-  std::vector<std::unique_ptr<Slot>> slots;
-  UniqueFd wake;
-  std::jthread thread;
-
-  void Run(const std::stop_token& stop);
-  static bool Fill(Slot& slot);
-};
-
-// Makes the slot's file if it has none; false if that failed.
-bool FilePreparer::Impl::Fill(Slot& slot) {
-  if (slot.ready.load(std::memory_order_acquire) != nullptr) return true;
-  const PreparerSlotOptions& options = slot.options;
-  auto file = PrepareFile(options.directory, options.file_bytes, options.minimum_bytes);
-  if (file) {
-    slot.last_errno.store(0, std::memory_order_relaxed);
-    slot.ready.store(new OutputFile(std::move(*file)), std::memory_order_release);
-    return true;
-  }
+void Slot::NoteFailure(const Error& error) {
   // Errors without an errno are limits of our own: EIO stands for them, so that 0 means success.
-  const Error& error = file.error();
-  slot.failures.fetch_add(1, std::memory_order_relaxed);
-  slot.last_errno.store(error.sys_errno != 0 ? error.sys_errno : EIO, std::memory_order_relaxed);
-  const int64_t now = MonotonicNs();
-  if (slot.logged_ns == 0 || now - slot.logged_ns >= kLogEveryNs) {
-    STENO_ERROR("cannot prepare the next packet file: {}", error.message);
-    slot.logged_ns = now;
-  }
-  return false;
+  failures.fetch_add(1, std::memory_order_relaxed);
+  last_errno.store(error.sys_errno != 0 ? error.sys_errno : EIO, std::memory_order_relaxed);
+  if (failing_ns != 0) return;
+  failing_ns = MonotonicNs();
+  STENO_ERROR("cannot prepare the next packet file, trying every {} ms: {}", kRetryMs, error.message);
 }
 
-void FilePreparer::Impl::Run(const std::stop_token& stop) {
+void Slot::NoteSuccess() {
+  last_errno.store(0, std::memory_order_relaxed);
+  if (failing_ns == 0) return;
+  STENO_INFO("packet files can be prepared in {} again, after {} s", options.directory,
+             (MonotonicNs() - failing_ns) / kNsPerSecond);
+  failing_ns = 0;
+}
+
+// Makes the file if there is none; false if that failed.
+bool Slot::Fill() {
+  if (ready.load(std::memory_order_acquire) != nullptr) return true;
+  auto file = PrepareFile(options.directory, options.file_bytes, options.minimum_bytes);
+  if (!file) {
+    NoteFailure(file.error());
+    return false;
+  }
+  NoteSuccess();
+  ready.store(new OutputFile(std::move(*file)), std::memory_order_release);
+  return true;
+}
+
+void Slot::DropRemoved() {
+  // The capture thread may find none meanwhile, and asks again.
+  OutputFile* const file = ready.exchange(nullptr, std::memory_order_acquire);
+  if (file == nullptr) return;
+  if (WasRemoved(*file)) {
+    STENO_WARN("{}/{} was removed before it was used", file->directory, file->hidden_name);
+    Discard(file);
+  } else {
+    ready.store(file, std::memory_order_release);
+  }
+}
+
+void Slot::Run(const std::stop_token& stop) {
+  ::pthread_setname_np(::pthread_self(), "prepare");
   sigset_t all;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
   while (!stop.stop_requested()) {
-    bool complete = true;
-    for (const auto& slot : slots) {
-      if (!stop.stop_requested()) complete &= Fill(*slot);
-    }
+    const bool filled = Fill();
     pollfd wait{wake.get(), POLLIN, 0};
-    ::poll(&wait, 1, complete ? -1 : kRetryMs);
+    const bool woken = ::poll(&wait, 1, filled ? kCheckMs : kRetryMs) > 0;
     DrainEventFd(wake.get());
+    if (!woken && filled) DropRemoved();
   }
 }
 
+}  // namespace
+
+struct FilePreparer::Impl {
+  std::vector<std::unique_ptr<Slot>> slots;
+};
+
 FilePreparer::FilePreparer(std::vector<PreparerSlotOptions> slots) : impl_(std::make_unique<Impl>()) {
-  for (PreparerSlotOptions& options : slots)
-    impl_->slots.push_back(std::make_unique<Slot>(std::move(options)));
-  auto wake = MakeEventFd();
-  STENO_CHECK(wake.has_value());  // out of descriptors before anything has begun
-  impl_->wake.reset(*wake);
-  impl_->thread = std::jthread([impl = impl_.get()](const std::stop_token& stop) { impl->Run(stop); });
+  for (PreparerSlotOptions& options : slots) {
+    auto slot = std::make_unique<Slot>(std::move(options));
+    auto wake = MakeEventFd();
+    STENO_CHECK(wake.has_value());  // out of descriptors before anything has begun
+    slot->wake.reset(*wake);
+    slot->thread = std::jthread([raw = slot.get()](const std::stop_token& stop) { raw->Run(stop); });
+    impl_->slots.push_back(std::move(slot));
+  }
 }
 
 FilePreparer::~FilePreparer() {
-  impl_->thread.request_stop();
-  SignalEventFd(impl_->wake.get());
-  impl_->thread.join();
-  for (const auto& slot : impl_->slots) Discard(slot->ready.exchange(nullptr, std::memory_order_acquire));
+  for (const auto& slot : impl_->slots) {
+    slot->thread.request_stop();
+    SignalEventFd(slot->wake.get());
+  }
+  for (const auto& slot : impl_->slots) {
+    slot->thread.join();
+    Discard(slot->ready.exchange(nullptr, std::memory_order_acquire));
+  }
 }
 
 std::unique_ptr<OutputFile> FilePreparer::TryTake(size_t slot) {
   STENO_CHECK(slot < impl_->slots.size());
   std::unique_ptr<OutputFile> file(impl_->slots[slot]->ready.exchange(nullptr, std::memory_order_acq_rel));
-  if (file) SignalEventFd(impl_->wake.get());
+  if (file) SignalEventFd(impl_->slots[slot]->wake.get());
   return file;
 }
 

@@ -1,9 +1,10 @@
-// FilePreparer: one background thread that keeps the next file of every capture directory ready, so that
-// rotation costs the capture thread one pointer exchange, and allocation never happens on its path.
+// FilePreparer: keeps the next file of every capture directory ready, so that rotation costs the capture
+// thread one pointer exchange, and allocation never happens on its path.
 //
-// TryTake() is for the capture thread of that slot: it neither blocks nor allocates. Failures (ENOSPC, a
-// vanished directory, a read-only file system) are kept, logged at a limited rate, and retried every 100 ms
-// for ever.
+// Each slot has a background thread: a disk that hangs holds up nobody but its own files. TryTake() is for
+// the capture thread of that slot: it neither blocks nor allocates. Failures (ENOSPC, a vanished directory, a
+// read-only file system) are kept, logged when they begin and when they end, and retried every 100 ms for
+// ever. A file that somebody removes while it waits is replaced within a second.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,7 @@ struct PreparerSlotOptions {
 class FilePreparer {
  public:
   explicit FilePreparer(std::vector<PreparerSlotOptions> slots);
-  ~FilePreparer();  // stops the thread and discards the unused files
+  ~FilePreparer();  // stops the threads and discards the unused files
   FilePreparer(const FilePreparer&) = delete;
   FilePreparer& operator=(const FilePreparer&) = delete;
 

@@ -98,6 +98,19 @@ TEST(FilePreparer, TakesWhatTheDiskHasAndRecovers) {
   if (!ran) GTEST_SKIP() << "no user namespaces here";
 }
 
+TEST(FilePreparer, ReplacesAFileThatSomebodyRemoved) {
+  const testing::TempDir dir;
+  FilePreparer preparer({{dir.path(), 4096, 4096}});
+  ASSERT_TRUE(Eventually([&] { return FilesIn(dir.path()) == 1; }));
+  const std::string removed = ListDirectory(dir.path())->front();
+  ASSERT_EQ(::unlink((dir.path() + "/" + removed).c_str()), 0);
+  ASSERT_TRUE(Eventually([&] { return FilesIn(dir.path()) == 1; }));
+  const auto file = Take(preparer, 0);
+  ASSERT_NE(file, nullptr);
+  EXPECT_NE(file->hidden_name, removed);
+  EXPECT_FALSE(WasRemoved(*file));
+}
+
 TEST(FilePreparer, StopsAtOnceWhileItFails) {
   const int64_t start = MonotonicNs();
   {

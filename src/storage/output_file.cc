@@ -104,6 +104,11 @@ int RenameNoReplace(const std::string& from, const std::string& to) {
 
 }  // namespace
 
+bool WasRemoved(const OutputFile& file) {
+  struct stat info{};
+  return file.counts_links && ::fstat(file.fd.get(), &info) == 0 && info.st_nlink == 0;
+}
+
 Result<OutputFile> PrepareFile(const std::string& directory, uint64_t bytes, uint64_t minimum_bytes) {
   const uint64_t minimum = AlignUp(std::max<uint64_t>(minimum_bytes, 1), kDiskAlignment);
   const uint64_t wanted = std::max(AlignUp(bytes, kDiskAlignment), minimum);
@@ -113,6 +118,8 @@ Result<OutputFile> PrepareFile(const std::string& directory, uint64_t bytes, uin
     return Fail(Error::System("getrandom"));
   }
   STENO_CHECK_OK(CreateLocked(file));
+  struct stat info{};
+  file.counts_links = ::fstat(file.fd.get(), &info) == 0 && info.st_nlink > 0;
   const auto allocated = Allocate(file.fd.get(), wanted, minimum, PathOf(file));
   if (!allocated) {
     ::unlink(PathOf(file).c_str());
@@ -148,7 +155,7 @@ Result<std::string> PublishFile(OutputFile file, uint64_t file_id, uint64_t used
 
 Status DiscardFile(OutputFile file) {
   const std::string path = PathOf(file);
-  if (::unlink(path.c_str()) != 0) return Fail(Error::System("remove " + path));
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Fail(Error::System("remove " + path));
   return {};
 }
 

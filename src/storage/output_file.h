@@ -25,7 +25,11 @@ struct OutputFile {
   uint64_t allocated_bytes = 0;  // fallocate()d: writes below never extend the file
   uint64_t file_tag = 0;         // random, for the block headers
   bool direct = false;           // false where the file system refuses O_DIRECT
+  bool counts_links = true;      // false where the file system does not tell names from none
 };
+
+// Somebody has removed the file since it was made: what is written to it is lost.
+bool WasRemoved(const OutputFile& file);
 
 // Creates, locks and preallocates (mode 0) a hidden file of `bytes`. If the disk has less, allocates what is
 // there down to `minimum_bytes`; below that ENOSPC (kIo). Falls back to buffered writes where O_DIRECT is

@@ -1,7 +1,11 @@
 #include "server/maintenance.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,7 +15,7 @@ namespace steno {
 namespace {
 
 constexpr std::chrono::milliseconds kRetentionPause(250);
-constexpr unsigned kPassesPerStoreRefresh = 4;
+constexpr std::chrono::milliseconds kStoreRefreshPause(1000);
 constexpr std::chrono::milliseconds kFirstRecoveryPause(50);  // doubles up to the longest
 constexpr std::chrono::milliseconds kLongestRecoveryPause(300'000);
 constexpr size_t kMaxReported = 1000;
@@ -38,43 +42,81 @@ std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConf
   return distinct;
 }
 
+std::vector<std::vector<RetentionDirectory>> GroupByDisk(const std::vector<RetentionDirectory>& directories) {
+  struct Group {
+    std::set<dev_t> disks;
+    std::vector<RetentionDirectory> directories;
+  };
+  std::vector<Group> groups;
+  for (const RetentionDirectory& directory : directories) {
+    Group joined;
+    for (const std::string& path : {directory.packets_directory, directory.index_directory}) {
+      struct stat info{};
+      if (::stat(path.c_str(), &info) == 0) joined.disks.insert(info.st_dev);
+    }
+    // It may join groups that had nothing in common so far.
+    std::erase_if(groups, [&](Group& group) {
+      const bool shares =
+          std::ranges::any_of(group.disks, [&](dev_t disk) { return joined.disks.contains(disk); });
+      if (!shares) return false;
+      joined.disks.merge(group.disks);
+      std::ranges::move(group.directories, std::back_inserter(joined.directories));
+      return true;
+    });
+    joined.directories.push_back(directory);
+    groups.push_back(std::move(joined));
+  }
+  std::vector<std::vector<RetentionDirectory>> grouped;
+  for (Group& group : groups) grouped.push_back(std::move(group.directories));
+  return grouped;
+}
+
 Maintenance::Maintenance(std::vector<RetentionDirectory> directories, Store& store, ServerStats& stats,
                          std::function<void(const std::vector<std::string>&)> on_recovered)
     : directories_(std::move(directories)),
       store_(store),
       stats_(stats),
       on_recovered_(std::move(on_recovered)),
-      retention_(directories_),
-      unsatisfied_log_(kLogPeriodNs),
-      problem_log_(kLogPeriodNs),
-      enforcement_("retention",
-                   [this](const std::stop_token&) {
-                     EnforceRetention();
-                     return kRetentionPause;
-                   }),
-      recovery_("recovery", [this](const std::stop_token& stop) {
-        Recover(stop);
-        return NextRecoveryPause();
+      recovery_("recovery",
+                [this](const std::stop_token& stop) {
+                  Recover(stop);
+                  return NextRecoveryPause();
+                }),
+      store_refresh_("store", [this](const std::stop_token&) {
+        store_.Snapshot();
+        return kStoreRefreshPause;
+      }) {
+  for (std::vector<RetentionDirectory>& on_disk : GroupByDisk(directories_)) {
+    disks_.push_back(std::make_unique<Disk>(*this, std::move(on_disk)));
+  }
+}
+
+Maintenance::Disk::Disk(Maintenance& owner, std::vector<RetentionDirectory> on_disk)
+    : retention(std::move(on_disk)),
+      unsatisfied_log(kLogPeriodNs),
+      problem_log(kLogPeriodNs),
+      ticker("retention", [this, &owner](const std::stop_token&) {
+        owner.EnforceRetention(*this);
+        return kRetentionPause;
       }) {}
 
-void Maintenance::EnforceRetention() {
-  const RetentionReport report = retention_.Enforce();
+void Maintenance::EnforceRetention(Disk& disk) {
+  const RetentionReport report = disk.retention.Enforce();
   stats_.aged_files.fetch_add(report.files_deleted);
   stats_.aged_bytes.fetch_add(report.bytes_deleted);
   if (report.files_deleted != 0) {
     STENO_INFO("deleted the {} oldest files, {} bytes", report.files_deleted, report.bytes_deleted);
   }
   if (!report.satisfied) {
-    if (unsatisfied_log_.Allow(MonotonicNs())) {
+    if (disk.unsatisfied_log.Allow(MonotonicNs())) {
       STENO_WARN("the disks or directories are over their limits, and no packet file is left to delete");
     }
   }
   for (const std::string& problem : report.problems) {
-    if (const auto held_back = problem_log_.Allow(MonotonicNs())) {
+    if (const auto held_back = disk.problem_log.Allow(MonotonicNs())) {
       STENO_WARN("retention: {} ({} like it not shown)", problem, *held_back);
     }
   }
-  if (++passes_ % kPassesPerStoreRefresh == 0) store_.Snapshot();
 }
 
 std::chrono::milliseconds Maintenance::NextRecoveryPause() {

@@ -1,10 +1,10 @@
 // Maintenance: keeps the disks within their limits and makes what a crash left behind available, on threads
 // of its own.
 //
-// Retention every 250 ms. Recovery at the start and when stenotype has ended, and then again at growing
-// intervals: the kernel may hold the files of a killed process (and their locks) for a while, until its last
-// writes are through. The store is looked at once a second, so that queries find its list of files fresh.
-// Thread-safe.
+// Retention every 250 ms, on a thread for each disk: one that hangs does not let the others fill up. Recovery
+// at the start and when stenotype has ended or could not publish a file, and then again at growing intervals:
+// the kernel may hold the files of a killed process (and their locks) for a while, until its last writes are
+// through. The store is looked at once a second, so that queries find its list of files fresh. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -28,20 +28,33 @@ namespace steno {
 // limit holds.
 std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads);
 
+// Directories that share a disk, by their packets or their indexes, stand together.
+std::vector<std::vector<RetentionDirectory>> GroupByDisk(const std::vector<RetentionDirectory>& directories);
+
 class Maintenance {
  public:
   // `on_recovered` is called after each recovery that published files, with their paths: they have no index.
   Maintenance(std::vector<RetentionDirectory> directories, Store& store, ServerStats& stats,
               std::function<void(const std::vector<std::string>&)> on_recovered);
 
-  // stenotype has ended: look for what it left behind.
+  // Hidden files may have been left behind: look for them.
   void RequestRecovery() {
     recovery_requested_ = true;
     recovery_.Wake();
   }
 
  private:
-  void EnforceRetention();
+  // The upkeep of the directories of one disk.
+  struct Disk {
+    Disk(Maintenance& owner, std::vector<RetentionDirectory> on_disk);
+
+    Retention retention;
+    MessageLimiter unsatisfied_log;
+    MessageLimiter problem_log;
+    Ticker ticker;  // last: its thread uses all of the above
+  };
+
+  void EnforceRetention(Disk& disk);
   void Recover(const std::stop_token& stop);
   std::chrono::milliseconds NextRecoveryPause();
   void WarnOnce(const std::string& problem);
@@ -50,15 +63,12 @@ class Maintenance {
   Store& store_;
   ServerStats& stats_;
   const std::function<void(const std::vector<std::string>&)> on_recovered_;
-  Retention retention_;
-  MessageLimiter unsatisfied_log_;
-  MessageLimiter problem_log_;
-  unsigned passes_ = 0;
   std::atomic<bool> recovery_requested_{true};
   std::chrono::milliseconds recovery_pause_{0};  // of the recovery thread, as the next
   std::set<std::string> reported_;               // problems that are in the log by now
-  Ticker enforcement_;                           // last: their threads use all of the above
+  std::vector<std::unique_ptr<Disk>> disks_;     // last: their threads use all of the above
   Ticker recovery_;
+  Ticker store_refresh_;
 };
 
 }  // namespace steno

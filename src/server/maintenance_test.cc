@@ -38,6 +38,26 @@ TEST(DistinctDirectoriesTest, ThreadsMayShareADirectory) {
   EXPECT_EQ(distinct[1].packets_directory, "/q");
 }
 
+TEST(GroupByDiskTest, DirectoriesOfOneDiskStandTogether) {
+  const testing::TempDir dir;
+  const auto on = [](const std::string& packets, const std::string& indexes, uint64_t name) {
+    return RetentionDirectory{packets, indexes, 10, name};
+  };
+  const std::string memory = "/dev/shm";
+  const std::string system = "/proc";
+  ASSERT_EQ(GroupByDisk({on(dir.path(), dir.path(), 1), on(memory, memory, 2)}).size(), 2u)
+      << "the test needs different file systems";
+  const auto groups =
+      GroupByDisk({on(dir.path(), dir.path(), 1), on(memory, memory, 2), on("/nowhere", "/nowhere", 3),
+                   on(dir.path(), dir.path(), 4), on(system, system, 5), on(system, memory, 6)});
+  std::vector<std::vector<uint64_t>> names;
+  for (const auto& group : groups) {
+    auto& list = names.emplace_back();
+    for (const RetentionDirectory& directory : group) list.push_back(directory.max_files);
+  }
+  EXPECT_THAT(names, ElementsAre(ElementsAre(3), ElementsAre(1, 4), ElementsAre(2, 5, 6)));
+}
+
 TEST(MaintenanceTest, RecoversAndKeepsTheLimits) {
   TestStore data;
   for (int minute = 0; minute < 6; ++minute) data.AddFile(kTestEpochNs + minute * 60 * kNsPerSecond, 10, 80);

@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "storage/block_walk.h"
+#include "storage/remove_file.h"
 
 namespace steno {
 
@@ -56,9 +57,12 @@ Result<PacketFile> PacketFile::Open(const std::string& path) {
   struct stat info{};
   if (::fstat(fd->get(), &info) != 0) return Fail(Error::System("stat " + path));
   if (!S_ISREG(info.st_mode)) return Fail(Error::Invalid(path + ": not a regular file"));
-  // No read-ahead, from the first read on (its effects outlive a later change of mind): it would fill the page cache
-  // with zeros of the preallocated rest of a file, which SEEK_DATA then takes for data, whose reading brings in
-  // more: gigabytes of nothing. Queries read in pieces of their own choice.
+  // Removed while it was being opened: it may have been cut already (remove_file.h). One that loses its name
+  // from here on stays whole.
+  if (LostItsName(fd->get(), path)) return Fail(Error::NotFound("open " + path + ": removed meanwhile"));
+  // No read-ahead, from the first read on (its effects outlive a later change of mind): it would fill the
+  // page cache with zeros of the preallocated rest of a file, which SEEK_DATA then takes for data, whose
+  // reading brings in more: gigabytes of nothing. Queries read in pieces of their own choice.
   ::posix_fadvise(fd->get(), 0, 0, POSIX_FADV_RANDOM);
   return PacketFile(path, std::move(*fd));
 }

@@ -246,7 +246,8 @@ uint64_t BytesReadSoFar() {
   return value;
 }
 
-// What a killed writer leaves: a large preallocation with a few blocks (or none: the next file) and nothing else.
+// What a killed writer leaves: a large preallocation with a few blocks (or none: the next file) and nothing
+// else.
 class PreallocatedFileTest : public PacketFileTest, public ::testing::WithParamInterface<unsigned> {};
 INSTANTIATE_TEST_SUITE_P(Blocks, PreallocatedFileTest, ::testing::Values(0, 3));
 

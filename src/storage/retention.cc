@@ -5,14 +5,20 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "storage/file_names.h"
+#include "storage/remove_file.h"
 
 namespace steno {
 namespace {
+
+// Between the steps in which a large file is freed: a writer of the same disk gets its turn.
+constexpr std::chrono::milliseconds kStepPause(4);
 
 // Errors of unlink() that every further file of the directory would meet too.
 bool ConcernsDirectory(int error) { return error == EACCES || error == EPERM || error == EROFS; }
@@ -87,17 +93,15 @@ void Retention::Pass::Open(const RetentionDirectory& options) {
 
 // Removes a regular file and returns 0, or the errno of why not (EINVAL: something else has that name).
 int Retention::Pass::Remove(const std::string& path, dev_t device) {
-  struct stat info{};
-  if (::lstat(path.c_str(), &info) != 0) return errno;
-  if (!S_ISREG(info.st_mode)) return EINVAL;
-  if (::unlink(path.c_str()) != 0) {
-    const int error = errno;
-    if (error != ENOENT) Problem(Error::System("remove " + path, error));
-    return error;
+  const auto removed = RemoveFile(path, [] { std::this_thread::sleep_for(kStepPause); });
+  if (!removed) {
+    const Error& error = removed.error();
+    if (error.code == ErrorCode::kInvalid) return EINVAL;
+    if (error.sys_errno != ENOENT) Problem(error);
+    return error.sys_errno;
   }
-  const uint64_t bytes = static_cast<uint64_t>(info.st_blocks) * 512;  // stat(2): in units of 512 bytes
-  report_.bytes_deleted += bytes;
-  if (info.st_nlink == 1) disks_[device].Deleted(bytes, MonotonicNs());  // another name keeps the space
+  report_.bytes_deleted += removed->bytes;
+  if (removed->last_name) disks_[device].Deleted(removed->bytes, MonotonicNs());
   return 0;
 }
 

@@ -3,7 +3,7 @@
 //
 // One owner thread. Files are ordered by name (microseconds) over all directories that share a disk, so
 // threads on one disk lose history evenly. Hidden files and files with foreign names are never touched. A
-// file that a reader holds open stays readable until it is closed.
+// file that a reader holds open stays whole until it is closed; others are freed in steps (remove_file.h).
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@ std::vector<StoreDirectory> SlotDirectories(const ServerConfig& config) {
 }
 
 Result<std::unique_ptr<CaptureGroup>> CaptureGroup::Prepare(const ServerConfig& config, Store& store,
-                                                            const std::function<void()>& on_exit) {
+                                                            const std::function<void()>& on_leftovers) {
   const std::vector<StoreDirectory> slots = SlotDirectories(config);
   std::unique_ptr<CaptureGroup> group(new CaptureGroup(store, slots.size()));
   for (const std::string& interface : config.interfaces) {
@@ -30,7 +30,7 @@ Result<std::unique_ptr<CaptureGroup>> CaptureGroup::Prepare(const ServerConfig& 
     options.on_arenas = [group = group.get(), first_slot](ArenaList arenas) {
       group->TakeArenas(first_slot, std::move(arenas));
     };
-    options.on_exit = on_exit;
+    options.on_leftovers = on_leftovers;
     STENO_TRY(auto supervisor, Supervisor::Prepare(std::move(options)));
     group->supervisors_.push_back(std::move(supervisor));
   }

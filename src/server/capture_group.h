@@ -23,10 +23,10 @@ std::vector<StoreDirectory> SlotDirectories(const ServerConfig& config);
 
 class CaptureGroup {
  public:
-  // `store` is given the arenas at every start of a stenotype, and must outlive the group. `on_exit` is
-  // called after every end of one; quick.
+  // `store` is given the arenas at every start of a stenotype, and must outlive the group. `on_leftovers`:
+  // as in SupervisorOptions.
   static Result<std::unique_ptr<CaptureGroup>> Prepare(const ServerConfig& config, Store& store,
-                                                       const std::function<void()>& on_exit);
+                                                       const std::function<void()>& on_leftovers);
   CaptureGroup(const CaptureGroup&) = delete;
   CaptureGroup& operator=(const CaptureGroup&) = delete;
 

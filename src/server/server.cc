@@ -11,6 +11,7 @@
 #include "server/http/http_server.h"
 #include "server/index_rebuilder.h"
 #include "server/maintenance.h"
+#include "server/metrics.h"
 #include "server/query_service.h"
 #include "server/stats_page.h"
 
@@ -68,6 +69,7 @@ struct Server::Impl {
 
 ServerPages Server::Impl::MakePages() {
   return {[this] { return StatsPage(stats, store.totals(), captures->states()); },
+          [this] { return MetricsPage(stats, store.totals(), captures->states()); },
           [this] { return ToJson(config); },
           [this] { return NotReadyReasons(captures->states(), MonotonicNs()); }};
 }

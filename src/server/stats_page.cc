@@ -46,7 +46,7 @@ void AddServer(Values& values, const ServerStats& stats) {
 }
 
 void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
-  const std::array<std::pair<const char*, const Counter*>, 30> list = {{
+  const std::array<std::pair<const char*, const Counter*>, 37> list = {{
       {"packets", &counters.packets},
       {"bytes", &counters.bytes},
       {"stored_packets", &counters.stored_packets},
@@ -77,6 +77,13 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
       {"rx_dropped", &counters.rx_dropped},
       {"softnet_drops", &counters.softnet_drops},
       {"skipped_packets", &counters.skipped_packets},
+      {"removed_packets", &counters.removed_packets},
+      {"sync_errors", &counters.sync_errors},
+      {"disk_errno", &counters.disk_errno},
+      {"disk_trouble_since_ns", &counters.disk_trouble_since_ns},
+      {"disk_trouble_drops", &counters.disk_trouble_drops},
+      {"disk_troubles", &counters.disk_troubles},
+      {"write_latency_sum_ns", &counters.write_latency_sum_ns},
   }};
   for (const auto& [name, counter] : list) {
     values[fmt::format("stenotype_thread{}_{}", thread, name)] =

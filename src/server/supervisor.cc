@@ -1,6 +1,7 @@
 #include "server/supervisor.h"
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <net/if.h>
 #include <poll.h>
@@ -14,6 +15,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstring>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -85,6 +88,31 @@ bool Stalled(const ArenaList& arenas, int64_t started_ns, int64_t stall_ns) {
   });
 }
 
+// What the arena says of its disk. It is stenotype's, and not trusted to make sense.
+std::optional<std::string> DiskTroubleText(const CaptureCounters& counters) {
+  const uint64_t error = counters.disk_errno.load(std::memory_order_relaxed);
+  if (error == 0) return std::nullopt;
+  const std::string text = error == static_cast<uint64_t>(kDiskStalled) ? "writes do not complete"
+                           : error < 4096 ? std::strerror(static_cast<int>(error))
+                                          : "unknown error";
+  const uint64_t since_ns = counters.disk_trouble_since_ns.load(std::memory_order_relaxed);
+  const auto since = static_cast<time_t>(std::min(since_ns, static_cast<uint64_t>(WallNs())) / kNsPerSecond);
+  return fmt::format("{}, since {:%Y-%m-%dT%H:%M:%SZ}; {} packets were lost so far", text, fmt::gmtime(since),
+                     counters.disk_trouble_drops.load(std::memory_order_relaxed));
+}
+
+// Grows when files may have been left hidden by a stenotype that lives on.
+uint64_t CountLeftovers(const ArenaList& arenas) {
+  uint64_t count = 0;
+  for (const auto& arena : arenas) {
+    const CaptureCounters& counters = arena->counters();
+    const bool trouble = counters.disk_errno.load(std::memory_order_relaxed) != 0;
+    const uint64_t over = counters.disk_troubles.load(std::memory_order_relaxed) - (trouble ? 1 : 0);
+    count += counters.seal_failures.load(std::memory_order_relaxed) + over;
+  }
+  return count;
+}
+
 }  // namespace
 
 std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_ns) {
@@ -106,6 +134,10 @@ std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_
     } else if (counters.source_lost.load(std::memory_order_relaxed) != 0) {
       reasons.push_back(thread + " gets no packets: the interface or peer is gone");
     }
+    if (auto trouble = DiskTroubleText(counters)) {
+      const std::string directory = i < state.directories.size() ? state.directories[i] : "its directory";
+      reasons.push_back(fmt::format("{} cannot write to {}: {}", thread, directory, *trouble));
+    }
   }
   return reasons;
 }
@@ -126,6 +158,9 @@ Supervisor::Supervisor(SupervisorOptions options, CaptureDirectories directories
     : options_(std::move(options)), directories_(std::move(directories)) {
   state_.interface = options_.interface;
   state_.first_slot = options_.first_slot;
+  for (const StoreDirectory& directory : options_.directories) {
+    state_.directories.push_back(directory.packets_directory);
+  }
 }
 
 void Supervisor::Start() {
@@ -221,7 +256,11 @@ std::string Supervisor::RunOnce() {
 std::string Supervisor::Watch(ChildProcess& child, const ArenaList& arenas) {
   const int64_t started_ns = MonotonicNs();
   int64_t kill_ns = INT64_MAX;
+  uint64_t leftovers = 0;
   for (;;) {
+    if (const uint64_t count = CountLeftovers(arenas); std::exchange(leftovers, count) != count) {
+      options_.on_leftovers();
+    }
     if (auto how = child.Reap()) return *how;
     if (kill_ns == INT64_MAX && stop_.stop_requested()) {
       child.Send(SIGTERM);
@@ -257,7 +296,7 @@ std::string Supervisor::NoteExit(const ChildProcess* child, const std::string& h
   } else {
     STENO_ERROR("cannot start stenotype for interface {}: {}", options_.interface, how);
   }
-  options_.on_exit();
+  options_.on_leftovers();
   return how;
 }
 

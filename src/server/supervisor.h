@@ -38,7 +38,8 @@ struct SupervisorOptions {
   int64_t stall_ns = 300'000'000'000;        // no sign of life for so long: kill
   int64_t stop_grace_ns = 10'000'000'000;    // between SIGTERM and SIGKILL
   std::function<void(ArenaList)> on_arenas;  // before each start, on the supervisor's thread
-  std::function<void()> on_exit;             // after each end; quick
+  // Hidden files may have been left: stenotype ended, could not publish a file, or its disk is back. Quick.
+  std::function<void()> on_leftovers;
 };
 
 struct CaptureState {
@@ -50,6 +51,7 @@ struct CaptureState {
   uint64_t starts = 0;
   std::string last_exit;  // empty: it has not ended yet
   ArenaList arenas;
+  std::vector<std::string> directories;  // of packets, by thread
 };
 
 // What keeps the capture from being ready, one sentence each; empty: packets of all threads are being

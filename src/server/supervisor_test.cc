@@ -54,7 +54,7 @@ class SupervisorTest : public ::testing::Test {
       const std::lock_guard lock(mutex_);
       arenas_.push_back(std::move(arenas));
     };
-    options.on_exit = [this] { ++exits_; };
+    options.on_leftovers = [this] { ++leftovers_; };
     return options;
   }
   std::unique_ptr<Supervisor> Start(SupervisorOptions options) {
@@ -73,7 +73,7 @@ class SupervisorTest : public ::testing::Test {
   testing::TempDir temp_;
   std::mutex mutex_;
   std::vector<ArenaList> arenas_;
-  std::atomic<int> exits_{0};
+  std::atomic<int> leftovers_{0};
 };
 
 TEST_F(SupervisorTest, PassesFlagsLinksArenasAndLifeLine) {
@@ -128,7 +128,7 @@ TEST_F(SupervisorTest, RestartsAtOnceWithNewArenas) {
   const CaptureState state = supervisor->state();
   EXPECT_TRUE(state.running);
   EXPECT_EQ(state.last_exit, "exit status 3");
-  EXPECT_EQ(exits_.load(), 1);
+  EXPECT_EQ(leftovers_.load(), 1);
   const std::lock_guard lock(mutex_);
   ASSERT_EQ(arenas_.size(), 2u);
   ASSERT_EQ(arenas_[0].size(), 2u);
@@ -192,7 +192,7 @@ TEST_F(SupervisorTest, KillsOneThatIgnoresTheRequestToStop) {
   supervisor.reset();
   EXPECT_GT(MonotonicNs() - start, 150 * kNsPerMs);
   EXPECT_LT(MonotonicNs() - start, 2 * kNsPerSecond);
-  EXPECT_EQ(exits_.load(), 1);
+  EXPECT_EQ(leftovers_.load(), 1);
 }
 
 TEST_F(SupervisorTest, KillsOneThatHangs) {
@@ -201,6 +201,22 @@ TEST_F(SupervisorTest, KillsOneThatHangs) {
   auto supervisor = Start(std::move(options));
   ASSERT_TRUE(WaitUntil([&] { return supervisor->state().starts >= 2; }));
   EXPECT_THAT(supervisor->state().last_exit, HasSubstr("signal 9"));
+}
+
+TEST_F(SupervisorTest, TellsWhenHiddenFilesMayHaveBeenLeft) {
+  auto supervisor = Start(Options("echo up >> $LOG\nexec sleep 100\n"));
+  ASSERT_TRUE(WaitUntil([&] { return supervisor->state().running; }));
+  EXPECT_EQ(leftovers_.load(), 0);
+  CaptureCounters& counters = supervisor->state().arenas[1]->counters();
+  counters.disk_errno = EROFS;
+  counters.disk_troubles = 1;
+  counters.seal_failures = 1;
+  ASSERT_TRUE(WaitUntil([&] { return leftovers_.load() >= 1; })) << "a file could not be published";
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  const int before = leftovers_.load();
+  counters.disk_errno = 0;
+  ASSERT_TRUE(WaitUntil([&] { return leftovers_.load() > before; })) << "the disk is back";
+  EXPECT_EQ(supervisor->state().starts, 1u);
 }
 
 TEST_F(SupervisorTest, SaysWhyTheProgramCannotBeStarted) {
@@ -220,7 +236,7 @@ TEST_F(SupervisorTest, AProgramOfNoFormatIsRetried) {
   std::ofstream(options.stenotype_path, std::ios::trunc) << "\x7f"
                                                             "ELF no";
   auto supervisor = Start(std::move(options));
-  ASSERT_TRUE(WaitUntil([&] { return exits_.load() >= 2; }));
+  ASSERT_TRUE(WaitUntil([&] { return leftovers_.load() >= 2; }));
   EXPECT_THAT(NotReadyReasons(supervisor->state(), MonotonicNs()), ElementsAre(HasSubstr("not running")));
 }
 
@@ -241,6 +257,35 @@ TEST(NotReadyReasonsTest, FollowsTheHeartbeats) {
               ElementsAre("interface em1: capture thread 4 gets no packets: the interface or peer is gone"));
   EXPECT_THAT(NotReadyReasons(state, 130 * kNsPerSecond),
               ElementsAre("interface em1: capture thread 4 has not moved for 30 s"));
+}
+
+TEST(NotReadyReasonsTest, TellsOfDiskTroubleInOneSentence) {
+  auto arena = Arena::Create(0);
+  ASSERT_TRUE(arena);
+  CaptureState state;
+  state.interface = "em1";
+  state.running = true;
+  state.arenas = {std::make_shared<const Arena>(std::move(*arena))};
+  state.directories = {"/data/pkt0"};
+  CaptureCounters& counters = state.arenas[0]->counters();
+  counters.heartbeat_ns = 100 * kNsPerSecond;
+  counters.disk_errno = ENOSPC;
+  counters.disk_trouble_since_ns = uint64_t{1'767'225'600} * kNsPerSecond + 5;
+  counters.disk_trouble_drops = 42;
+  const int64_t now = 101 * kNsPerSecond;
+  EXPECT_THAT(
+      NotReadyReasons(state, now),
+      ElementsAre(
+          "interface em1: capture thread 0 cannot write to /data/pkt0: No space left on device, since "
+          "2026-01-01T00:00:00Z; 42 packets were lost so far"));
+  counters.disk_errno = kDiskStalled;
+  EXPECT_THAT(NotReadyReasons(state, now), ElementsAre(HasSubstr("writes do not complete")));
+  // Whatever another process may have put there.
+  counters.disk_errno = UINT64_MAX;
+  counters.disk_trouble_since_ns = UINT64_MAX;
+  EXPECT_THAT(NotReadyReasons(state, now), ElementsAre(HasSubstr("unknown error")));
+  counters.disk_errno = 0;
+  EXPECT_THAT(NotReadyReasons(state, now), IsEmpty());
 }
 
 TEST(RestartBackoffTest, FirstAtOnceThenDoublingUpToHalfAMinute) {

@@ -38,7 +38,7 @@ class HttpServerTest : public ::testing::Test {
   void Start(HttpServerOptions options, unsigned slots = 4, int64_t timeout_ns = 30 * kNsPerSecond) {
     store_ = std::make_unique<Store>(std::vector{data_.directory()});
     queries_ = std::make_unique<QueryService>(*store_, QueryServiceOptions{slots, timeout_ns}, stats_);
-    ServerPages pages{[] { return "oldest_timestamp\t1\n"; }, [] { return "{}\n"; },
+    ServerPages pages{[] { return "oldest_timestamp\t1\n"; }, [] { return ""; }, [] { return "{}\n"; },
                       [] { return std::vector<std::string>{"stenotype is not running"}; }};
     auto server = HttpServer::Start(options, *queries_, std::move(pages));
     ASSERT_TRUE(server) << server.error().message;

@@ -2,14 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/log.h"
 #include "query/parse.h"
 
 namespace steno {
 namespace {
 
-constexpr const char* kPaths = "/query, /debug/stats, /debug/config, /healthz, /readyz";
+constexpr const char* kPaths = "/query, /metrics, /debug/stats, /debug/config, /healthz, /readyz";
 constexpr const char* kTextPlain = "text/plain; charset=utf-8";
+constexpr const char* kMetricsText = "text/plain; version=0.0.4; charset=utf-8";
 
 HttpReply BadRequest(const HttpRequest& request, std::string text, ServerStats& stats) {
   stats.queries_invalid.fetch_add(1);
@@ -65,11 +69,13 @@ std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const Server
     if (request.method != "POST") return WrongMethod(request, path, "POST");
     return RouteQuery(request, stats, now_ns);
   }
-  if (path != "/debug/stats" && path != "/debug/config" && path != "/healthz" && path != "/readyz") {
+  constexpr std::array kPages = {"/metrics", "/debug/stats", "/debug/config", "/healthz", "/readyz"};
+  if (std::ranges::find(kPages, path) == kPages.end()) {
     return HttpReply{
         404, fmt::format("{}: no such page; there are {}\n", Printable(path, 256), kPaths), kTextPlain, {}};
   }
   if (!get) return WrongMethod(request, path, "GET");
+  if (path == "/metrics") return HttpReply{200, pages.metrics(), kMetricsText, {}};
   if (path == "/debug/stats") return HttpReply{200, pages.stats(), kTextPlain, {}};
   if (path == "/debug/config") return HttpReply{200, pages.config(), "application/json", {}};
   if (path == "/healthz") return HttpReply{200, "ok\n", kTextPlain, {}};

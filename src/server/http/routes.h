@@ -26,6 +26,7 @@ struct HttpRequest {
 // What the pages other than queries show. The functions may be called from any thread.
 struct ServerPages {
   std::function<std::string()> stats;                   // /debug/stats
+  std::function<std::string()> metrics;                 // /metrics
   std::function<std::string()> config;                  // /debug/config
   std::function<std::vector<std::string>()> not_ready;  // /readyz: reasons, none if ready
 };

@@ -29,7 +29,8 @@ class RoutesTest : public ::testing::Test {
 
   std::vector<std::string> not_ready_;
   ServerStats stats_;
-  ServerPages pages_{[] { return "a\t1\n"; }, [] { return "{}\n"; }, [this] { return not_ready_; }};
+  ServerPages pages_{[] { return "a\t1\n"; }, [] { return "a 1\n"; }, [] { return "{}\n"; },
+                     [this] { return not_ready_; }};
 };
 
 TEST_F(RoutesTest, QueriesByAnyMethodOnQuery) {
@@ -51,6 +52,14 @@ TEST_F(RoutesTest, LimitsAreRead) {
   ASSERT_TRUE(std::holds_alternative<QueryJob>(routed));
   EXPECT_EQ(std::get<QueryJob>(routed).limits.packets, 16u);
   EXPECT_EQ(std::get<QueryJob>(routed).limits.bytes, 2147483648u);
+}
+
+TEST_F(RoutesTest, MetricsAreInPrometheusFormat) {
+  const HttpReply reply = Reply({.method = "GET", .target = "/metrics"});
+  EXPECT_EQ(reply.status, 200u);
+  EXPECT_EQ(reply.body, "a 1\n");
+  EXPECT_THAT(reply.content_type, StartsWith("text/plain; version=0.0.4"));
+  EXPECT_EQ(Reply({.method = "POST", .target = "/metrics"}).status, 405u);
 }
 
 TEST_F(RoutesTest, WrongLimitsComeFirst) {
@@ -84,7 +93,7 @@ TEST_F(RoutesTest, Pages) {
 TEST_F(RoutesTest, UnknownPathsAndMethods) {
   const HttpReply missing = Reply({.method = "GET", .target = "/favicon.ico"});
   EXPECT_EQ(missing.status, 404u);
-  EXPECT_THAT(missing.body, HasSubstr("/query, /debug/stats"));
+  EXPECT_THAT(missing.body, HasSubstr("/query, /metrics, /debug/stats"));
   const HttpReply get = Reply({.method = "GET", .target = "/"});
   EXPECT_EQ(get.status, 405u);
   EXPECT_THAT(get.headers, ElementsAre(Pair("Allow", "POST")));

@@ -1,0 +1,221 @@
+#include "server/metrics.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <sstream>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace steno {
+namespace {
+
+using Labels = std::vector<prometheus::ClientMetric::Label>;
+using Type = prometheus::MetricType;
+
+double Seconds(double nanoseconds) { return nanoseconds / static_cast<double>(kNsPerSecond); }
+
+// Metric families in the order in which they are first named.
+class Families {
+ public:
+  void Add(Type type, std::string_view name, std::string_view help, Labels labels, double value) {
+    prometheus::ClientMetric& metric = Metric(type, name, help, std::move(labels));
+    (type == Type::Counter ? metric.counter.value : metric.gauge.value) = value;
+  }
+  prometheus::ClientMetric& Metric(Type type, std::string_view name, std::string_view help, Labels labels) {
+    auto family = std::ranges::find(families_, name, &prometheus::MetricFamily::name);
+    if (family == families_.end()) {
+      families_.push_back({std::string(name), std::string(help), type, {}});
+      family = families_.end() - 1;
+    }
+    prometheus::ClientMetric& metric = family->metric.emplace_back();
+    metric.label = std::move(labels);
+    return metric;
+  }
+  [[nodiscard]] std::string Text() const {
+    std::ostringstream text;
+    prometheus::TextSerializer().Serialize(text, families_);
+    return text.str();
+  }
+
+ private:
+  std::vector<prometheus::MetricFamily> families_;
+};
+
+// A counter and how it is shown. Those of one name must stand together.
+template <class Owner>
+struct Shown {
+  std::atomic<uint64_t> Owner::* counter;
+  Type type;
+  const char* name;
+  const char* help;
+  const char* label = "";  // besides the thread
+  const char* value = "";
+  double unit = 1;
+};
+
+template <class Owner, size_t kCount>
+void AddShown(Families& families, const std::array<Shown<Owner>, kCount>& list, const Owner& owner,
+              const Labels& common) {
+  for (const Shown<Owner>& shown : list) {
+    Labels labels = common;
+    if (*shown.label != '\0') labels.push_back({shown.label, shown.value});
+    const auto value = static_cast<double>((owner.*shown.counter).load(std::memory_order_relaxed));
+    families.Add(shown.type, shown.name, shown.help, std::move(labels), value * shown.unit);
+  }
+}
+
+constexpr const char* kDropped = "steno_dropped_packets_total";
+constexpr const char* kDroppedHelp = "Packets that were lost, by cause.";
+constexpr const char* kErrors = "steno_capture_errors_total";
+constexpr const char* kErrorsHelp = "Operations on files that failed, by operation.";
+constexpr double kFromNs = 1e-9;
+
+using C = CaptureCounters;
+constexpr std::array<Shown<C>, 24> kThread = {{
+    {&C::packets, Type::Counter, "steno_capture_packets_total", "Packets taken from the ring."},
+    {&C::bytes, Type::Counter, "steno_capture_bytes_total", "Captured bytes of these packets."},
+    {&C::stored_packets, Type::Counter, "steno_stored_packets_total", "Packets on disk."},
+    {&C::stored_bytes, Type::Counter, "steno_stored_bytes_total", "Bytes written to packet files."},
+    {&C::ring_drops, Type::Counter, kDropped, kDroppedHelp, "cause", "ring_full"},
+    {&C::write_error_drops, Type::Counter, kDropped, kDroppedHelp, "cause", "write_error"},
+    {&C::removed_packets, Type::Counter, kDropped, kDroppedHelp, "cause", "file_removed"},
+    {&C::ring_freezes, Type::Counter, "steno_ring_full_total", "Times that the ring became full."},
+    {&C::ring_blocks_used, Type::Gauge, "steno_ring_used_blocks", "Ring blocks that wait for the disk."},
+    {&C::ring_blocks_total, Type::Gauge, "steno_ring_blocks", "Ring blocks there are."},
+    {&C::disk_blocks, Type::Counter, "steno_stored_blocks_total", "Blocks written to packet files."},
+    {&C::files, Type::Counter, "steno_packet_files_published_total", "Packet files that were completed."},
+    {&C::flows, Type::Counter, "steno_indexed_flows_total", "Flows added to indexes."},
+    {&C::index_full, Type::Counter, "steno_index_full_total", "Files ended early: their index was full."},
+    {&C::unindexed_blocks, Type::Counter, "steno_unindexed_blocks_total", "Blocks written without index."},
+    {&C::write_errors, Type::Counter, kErrors, kErrorsHelp, "operation", "write"},
+    {&C::prepare_failures, Type::Counter, kErrors, kErrorsHelp, "operation", "prepare"},
+    {&C::seal_failures, Type::Counter, kErrors, kErrorsHelp, "operation", "publish"},
+    {&C::sync_errors, Type::Counter, kErrors, kErrorsHelp, "operation", "sync"},
+    {&C::disk_troubles, Type::Counter, "steno_disk_troubles_total",
+     "Times that packets began to be kept from the disk."},
+    {&C::source_lost, Type::Gauge, "steno_source_lost", "1 while the interface or the peer is gone."},
+    {&C::skipped_packets, Type::Counter, "steno_skipped_packets_total",
+     "Packets of a stream that are not Ethernet."},
+    {&C::started_ns, Type::Gauge, "steno_capture_start_timestamp_seconds", "When the capture thread started.",
+     "", "", kFromNs},
+    {&C::last_packet_ns, Type::Gauge, "steno_last_packet_timestamp_seconds", "Time of the newest packet.", "",
+     "", kFromNs},
+}};
+
+constexpr const char* kBefore = "steno_interface_dropped_packets_total";
+constexpr const char* kBeforeHelp =
+    "Packets that the interface or the kernel dropped before the ring, by counter.";
+constexpr std::array<Shown<C>, 3> kInterface = {{
+    {&C::nic_drops, Type::Counter, kBefore, kBeforeHelp, "counter", "rx_missed_errors"},
+    {&C::rx_dropped, Type::Counter, kBefore, kBeforeHelp, "counter", "rx_dropped"},
+    {&C::softnet_drops, Type::Counter, kBefore, kBeforeHelp, "counter", "softnet"},
+}};
+
+using S = ServerStats;
+constexpr const char* kQueries = "steno_queries_total";
+constexpr const char* kQueriesHelp = "Queries, by how they ended.";
+constexpr std::array<Shown<S>, 21> kServer = {{
+    {&S::queries_running, Type::Gauge, "steno_queries_running", "Queries that run now."},
+    {&S::queries_waiting, Type::Gauge, "steno_queries_waiting", "Queries that wait for a slot now."},
+    {&S::queries_cut, Type::Counter, kQueries, kQueriesHelp, "result", "cut"},
+    {&S::queries_refused, Type::Counter, kQueries, kQueriesHelp, "result", "refused"},
+    {&S::queries_invalid, Type::Counter, kQueries, kQueriesHelp, "result", "invalid"},
+    {&S::query_bytes, Type::Counter, "steno_query_result_bytes_total", "Bytes sent as results."},
+    {&S::query_nanos, Type::Counter, "steno_query_duration_seconds_total", "Time that queries took.", "", "",
+     kFromNs},
+    {&S::packets_matched, Type::Counter, "steno_query_matched_packets_total", "Packets found by queries."},
+    {&S::packets_read, Type::Counter, "steno_query_read_packets_total", "Packets decoded to find them."},
+    {&S::bytes_read, Type::Counter, "steno_query_read_bytes_total",
+     "Bytes read from packet files by queries."},
+    {&S::files_opened, Type::Counter, "steno_query_opened_files_total", "Packet files opened by queries."},
+    {&S::files_scanned, Type::Counter, "steno_query_scanned_files_total", "Of these, read without an index."},
+    {&S::query_problems, Type::Counter, "steno_query_problems_total", "Pieces that queries could not read."},
+    {&S::connections_open, Type::Gauge, "steno_connections", "Connections of clients now."},
+    {&S::connections_accepted, Type::Counter, "steno_connections_total", "Connections of clients."},
+    {&S::tls_failures, Type::Counter, "steno_tls_failures_total", "Clients that failed at TLS."},
+    {&S::aged_files, Type::Counter, "steno_retention_files_total", "Packet files deleted for their age."},
+    {&S::aged_bytes, Type::Counter, "steno_retention_bytes_total", "Bytes on disk that these files took."},
+    {&S::recovered_files, Type::Counter, "steno_recovered_files_total", "Packet files saved after crashes."},
+    {&S::rebuilt_indexes, Type::Counter, "steno_rebuilt_indexes_total", "Indexes built again."},
+    {&S::rebuild_failures, Type::Counter, "steno_rebuild_failures_total", "Indexes that could not be."},
+}};
+
+void AddLatency(Families& families, const CaptureCounters& counters, Labels labels) {
+  auto& histogram = families
+                        .Metric(Type::Histogram, "steno_write_duration_seconds",
+                                "Time from the submission of a write to its completion.", std::move(labels))
+                        .histogram;
+  uint64_t count = 0;
+  for (size_t i = 0; i < counters.write_latency.size(); ++i) {
+    count += counters.write_latency[i].load(std::memory_order_relaxed);
+    const double bound = i < kLatencyBoundsNs.size() ? Seconds(static_cast<double>(kLatencyBoundsNs[i]))
+                                                     : std::numeric_limits<double>::infinity();
+    histogram.bucket.push_back({count, bound});
+  }
+  histogram.sample_count = count;
+  histogram.sample_sum =
+      Seconds(static_cast<double>(counters.write_latency_sum_ns.load(std::memory_order_relaxed)));
+}
+
+void AddThread(Families& families, const Labels& labels, const CaptureCounters& counters) {
+  AddShown(families, kThread, counters, labels);
+  const bool trouble = counters.disk_errno.load(std::memory_order_relaxed) != 0;
+  families.Add(Type::Gauge, "steno_disk_trouble", "1 while packets cannot be written to the disk.", labels,
+               trouble ? 1 : 0);
+  AddLatency(families, counters, labels);
+}
+
+void AddInterface(Families& families, const CaptureState& capture) {
+  const Labels interface = {{"interface", capture.interface}};
+  families.Add(Type::Gauge, "steno_capture_up", "1 while stenotype runs.", interface,
+               capture.running ? 1 : 0);
+  families.Add(Type::Counter, "steno_capture_starts_total", "How often stenotype was started.", interface,
+               static_cast<double>(capture.starts));
+  // What is lost before the rings is counted by the first thread for all.
+  if (!capture.arenas.empty()) AddShown(families, kInterface, capture.arenas[0]->counters(), interface);
+}
+
+void AddThreads(Families& families, const CaptureState& capture) {
+  for (size_t i = 0; i < capture.arenas.size(); ++i) {
+    AddThread(families,
+              {{"interface", capture.interface}, {"thread", std::to_string(capture.first_slot + i)}},
+              capture.arenas[i]->counters());
+  }
+}
+
+void AddFiles(Families& families, const Store::Totals& totals) {
+  const char* const name = "steno_packet_files";
+  const char* const help = "Packet files there are, by whether they have an index.";
+  families.Add(Type::Gauge, name, help, {{"indexed", "true"}},
+               static_cast<double>(totals.files - std::min(totals.files, totals.unindexed_files)));
+  families.Add(Type::Gauge, name, help, {{"indexed", "false"}}, static_cast<double>(totals.unindexed_files));
+  families.Add(Type::Gauge, "steno_oldest_packet_timestamp_seconds",
+               "Time from which on all threads have packets; 0 if there are none.", {},
+               Seconds(static_cast<double>(totals.oldest_ns)));
+}
+
+}  // namespace
+
+std::string MetricsPage(const ServerStats& stats, const Store::Totals& totals,
+                        const std::vector<CaptureState>& captures) {
+  Families families;
+  for (const CaptureState& capture : captures) AddInterface(families, capture);
+  for (const CaptureState& capture : captures) AddThreads(families, capture);
+  AddFiles(families, totals);
+  // Those that were cut are counted among the completed ones.
+  const uint64_t completed = stats.queries_completed.load();
+  families.Add(Type::Counter, kQueries, kQueriesHelp, {{"result", "complete"}},
+               static_cast<double>(completed - std::min(completed, stats.queries_cut.load())));
+  AddShown(families, kServer, stats, {});
+  return families.Text();
+}
+
+}  // namespace steno

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -55,6 +56,9 @@ Result<uint64_t> FileSize(int fd, const std::string& path) {
   return static_cast<uint64_t>(info.st_size);
 }
 
+// Files of /proc and /sys have no size: of these so much is read at most.
+constexpr uint64_t kUnsizedBytes = 4096;
+
 Result<std::string> ReadTextFile(const std::string& path, uint64_t limit) {
   STENO_TRY(const UniqueFd fd, OpenFile(path, O_RDONLY));
   STENO_TRY(const uint64_t size, FileSize(fd.get(), path));
@@ -62,7 +66,7 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t limit) {
     return Fail(Error::Exhausted(path + ": " + std::to_string(size) + " bytes, at most " + std::to_string(limit) +
                                  " are allowed"));
   }
-  std::string text(size, '\0');
+  std::string text(size > 0 ? size : std::min(limit, kUnsizedBytes), '\0');
   STENO_TRY(const size_t got, ReadSome(fd.get(), {reinterpret_cast<uint8_t*>(text.data()), text.size()}, 0, path));
   text.resize(got);
   return text;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr int64_t kFirstRetryNs = 100 * kNsPerMs;
 constexpr int64_t kLongestRetryNs = kNsPerSecond;
-constexpr int64_t kCalmNs = kNsPerSecond;
 
 const char* Text(int error) { return error == kDiskStalled ? "it does not complete" : std::strerror(error); }
 
@@ -60,7 +59,7 @@ void DiskTrouble::EverySecond(int64_t now_ns) {
   if (!lasting()) return;
   const uint64_t lost = Lost() - lost_before_;
   SetTo(counters_.disk_trouble_drops, lost);
-  if (stored_ns_ <= failed_ns_ || now_ns - failed_ns_ < kCalmNs) return;
+  if (stored_ns_ <= failed_ns_ || now_ns - failed_ns_ < kDiskCalmNs) return;
   STENO_WARN("thread {}: the disk of {} is back after {:.1f} s; {} packets were lost", thread_, directory_,
              static_cast<double>(stored_ns_ - since_ns_) / static_cast<double>(kNsPerSecond), lost);
   since_ns_ = 0;

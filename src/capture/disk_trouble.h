@@ -1,7 +1,7 @@
 // DiskTrouble: whether a capture thread's disk takes what it is given.
 //
 // An episode begins when a packet cannot go to disk, and is over once a block was stored and nothing has
-// failed for a second since. The log gets one line at either end; the arena's counters tell meanwhile
+// failed for a while (kDiskCalmNs). The log gets one line at either end; the arena's counters tell meanwhile
 // (disk_errno and its neighbours in index/arena.h). Decides how often a failing disk is tried. One owner
 // thread. Times are monotonic.
 #pragma once
@@ -17,6 +17,7 @@ namespace steno {
 
 // Without progress for so long, a disk counts as stalled: its error is then kDiskStalled.
 inline constexpr int64_t kDiskStallNs = 5 * kNsPerSecond;
+inline constexpr int64_t kDiskCalmNs = 3 * kNsPerSecond;
 
 class DiskTrouble {
  public:

@@ -165,7 +165,7 @@ void SealingThread::Seal(SealJob job) {
 
 void SealingThread::Discard(SealJob& job) {
   const Status removed = DiscardFile(std::move(*job.file));
-  if (!removed && failure_log_.Allow(MonotonicNs())) STENO_WARN("{}", removed.error().message);
+  if (!removed && file_log_.Allow(MonotonicNs())) STENO_WARN("{}", removed.error().message);
 }
 
 void SealingThread::Publish(SealJob& job) {
@@ -180,7 +180,9 @@ void SealingThread::Publish(SealJob& job) {
     if (!indexed) {
       // The file is published all the same: queries read all of it.
       AddTo(counters_.seal_failures);
-      STENO_ERROR("thread {}: index of file {}: {}", options_.thread, name, sealed.error().message);
+      if (index_log_.Allow(MonotonicNs())) {
+        STENO_ERROR("thread {}: index of file {}: {}", options_.thread, name, sealed.error().message);
+      }
     }
   }
   const std::string index_path = options_.index_directory + "/" + name;
@@ -188,8 +190,10 @@ void SealingThread::Publish(SealJob& job) {
   if (!published) {
     // The hidden file stays for the recovery, which builds an index under the name that it chooses.
     AddTo(counters_.seal_failures);
-    STENO_ERROR("thread {}: {}/{} stays hidden: {}", options_.thread, directory, hidden,
-                published.error().message);
+    if (file_log_.Allow(MonotonicNs())) {
+      STENO_ERROR("thread {}: {}/{} stays hidden: {}", options_.thread, directory, hidden,
+                  published.error().message);
+    }
     if (indexed) ::unlink(index_path.c_str());
     return;
   }

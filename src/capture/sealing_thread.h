@@ -89,7 +89,8 @@ class SealingThread {
   uint64_t behind_started_ = 0;  // write-back of the file was begun up to here ...
   uint64_t behind_dropped_ = 0;  // ... and is over, and the pages gone, up to here
   LogLimiter sync_log_;
-  LogLimiter failure_log_;
+  LogLimiter index_log_;
+  LogLimiter file_log_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

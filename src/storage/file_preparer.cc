@@ -19,6 +19,7 @@ namespace steno {
 namespace {
 
 constexpr int kRetryMs = 100;
+constexpr int64_t kLogPauseNs = 10 * kNsPerSecond;
 constexpr int kCheckMs = 1000;  // is the file that waits still there?
 
 struct Slot {
@@ -29,7 +30,9 @@ struct Slot {
   std::atomic<OutputFile*> ready{nullptr};  // owned; exchanged by both sides
   std::atomic<uint64_t> failures{0};
   std::atomic<int> last_errno{0};
-  int64_t failing_ns = 0;  // of the preparing thread: since when; 0: it works
+  // Of the preparing thread: since when it has failed (0: it works), and which failure is in the log.
+  int64_t failing_ns = 0;
+  int64_t logged_ns = 0;
   std::jthread thread;
 
   void Run(const std::stop_token& stop);
@@ -51,15 +54,17 @@ void Slot::NoteFailure(const Error& error) {
   last_errno.store(error.sys_errno != 0 ? error.sys_errno : EIO, std::memory_order_relaxed);
   if (failing_ns != 0) return;
   failing_ns = MonotonicNs();
+  if (logged_ns != 0 && failing_ns - logged_ns < kLogPauseNs) return;
+  logged_ns = failing_ns;
   STENO_ERROR("cannot prepare the next packet file, trying every {} ms: {}", kRetryMs, error.message);
 }
 
 void Slot::NoteSuccess() {
   last_errno.store(0, std::memory_order_relaxed);
-  if (failing_ns == 0) return;
+  const int64_t since_ns = std::exchange(failing_ns, 0);
+  if (since_ns == 0 || since_ns != logged_ns) return;
   STENO_INFO("packet files can be prepared in {} again, after {} s", options.directory,
-             (MonotonicNs() - failing_ns) / kNsPerSecond);
-  failing_ns = 0;
+             (MonotonicNs() - since_ns) / kNsPerSecond);
 }
 
 // Makes the file if there is none; false if that failed.

@@ -3,8 +3,9 @@
 //
 // Each slot has a background thread: a disk that hangs holds up nobody but its own files. TryTake() is for
 // the capture thread of that slot: it neither blocks nor allocates. Failures (ENOSPC, a vanished directory, a
-// read-only file system) are kept, logged when they begin and when they end, and retried every 100 ms for
-// ever. A file that somebody removes while it waits is replaced within a second.
+// read-only file system) are kept, logged when they begin and when they end (but not again within ten
+// seconds), and retried every 100 ms for ever. A file that somebody removes while it waits is replaced within
+// a second.
 #pragma once
 
 #include <cstdint>

@@ -59,10 +59,11 @@ Status WriteOnce(IoEngine& engine) {
 std::string Hint(std::string_view kind, int error) {
   if (kind == "io_uring" && (error == EPERM || error == EACCES)) {
     const auto sysctl = ReadTextFile("/proc/sys/kernel/io_uring_disabled", 64);
-    if (sysctl && !sysctl->starts_with("0")) {
-      return fmt::format(" (sysctl kernel.io_uring_disabled is {})", sysctl->substr(0, 1));
-    }
-    return " (a seccomp profile refuses it; Docker's and containerd's default does)";
+    // 2 refuses it to all; 1 to those without CAP_SYS_ADMIN that are not in kernel.io_uring_group.
+    if (sysctl && sysctl->starts_with("2")) return " (sysctl kernel.io_uring_disabled is 2)";
+    const bool maybe = sysctl && sysctl->starts_with("1");
+    return fmt::format(" (a seccomp profile refuses it; Docker's and containerd's default does{})",
+                       maybe ? "; or sysctl kernel.io_uring_disabled, which is 1" : "");
   }
   if (error == EPERM) return " (a seccomp profile refuses it)";
   if (error == ENOSYS) return " (not in this kernel, or a seccomp profile hides it)";

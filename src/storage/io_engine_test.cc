@@ -348,8 +348,10 @@ TEST(MakeIoEngine, FallsBackAndSaysWhy) {
     EXPECT_EQ(choice->engine->name(), "libaio");
     EXPECT_NE(choice->reason.find("io_uring_setup: Operation not permitted"), std::string::npos)
         << choice->reason;
-    EXPECT_TRUE(choice->reason.find("seccomp") != std::string::npos ||
-                choice->reason.find("io_uring_disabled") != std::string::npos)
+    const std::string sysctl = ReadTextFile("/proc/sys/kernel/io_uring_disabled", 64).value_or("0");
+    ASSERT_FALSE(sysctl.empty());
+    EXPECT_EQ(choice->reason.find("seccomp") != std::string::npos, sysctl[0] != '2') << choice->reason;
+    EXPECT_EQ(choice->reason.find("io_uring_disabled") != std::string::npos, sysctl[0] != '0')
         << choice->reason;
   });
   InChild([] {

@@ -189,7 +189,7 @@ void Supervisor::Run() {
     const std::string how = RunOnce();
     const int64_t run_ns = MonotonicNs() - start_ns;
     if (AwaitInterface()) {
-      backoff = {};
+      backoff = RestartBackoff();
       continue;
     }
     if (how == asks_for_restart && run_ns >= kLeastRunNs) continue;

@@ -16,7 +16,8 @@ class RestartBackoff {
   static constexpr int64_t kFirstDelayNs = kNsPerSecond / 4;
   static constexpr int64_t kMaxDelayNs = 30 * kNsPerSecond;
 
-  explicit RestartBackoff(int64_t max_delay_ns = kMaxDelayNs) : max_delay_ns_(max_delay_ns) {}
+  RestartBackoff() = default;
+  explicit RestartBackoff(int64_t max_delay_ns) : max_delay_ns_(max_delay_ns) {}
 
   // The pause after a run that lasted `run_ns`.
   int64_t NextDelayNs(int64_t run_ns) {
@@ -27,7 +28,7 @@ class RestartBackoff {
   }
 
  private:
-  int64_t max_delay_ns_;
+  int64_t max_delay_ns_ = kMaxDelayNs;
   int64_t next_ns_ = 0;
 };
 

@@ -78,13 +78,13 @@ void FileFeed::Ended(const Status& how, const StreamCounts& counts) {
     others +=
         fmt::format(", {} with a time outside of the years 1970 to 2106, which was limited", counts.untimely);
   }
-  const bool whole = how || how.error().code == ErrorCode::kCancelled;
+  stopped_ = !how && how.error().code == ErrorCode::kCancelled;
   STENO_INFO("{}: {} packets {}{}", path, counts.recorded,
-             how     ? "read"
-             : whole ? "read before the stop"
-                     : "read before the error",
+             how        ? "read"
+             : stopped_ ? "read before the stop"
+                        : "read before the error",
              others);
-  if (!whole) return Failed(how.error().message);
+  if (!how && !stopped_) return Failed(how.error().message);
   if (counts.foreign > 0 && counts.recorded + counts.filtered == 0) {
     Failed(fmt::format("{}: holds {} packets of link type {}: expected Ethernet (link type 1)", path,
                        counts.foreign, counts.foreign_link_type));
@@ -97,6 +97,10 @@ void FileFeed::Failed(std::string message) {
 }
 
 Status FileFeed::outcome() const {
+  if (failed_ == 0 && (stopped_ || next_ < files_.size())) {
+    const std::string& path = files_[next_ - (stopped_ ? 1 : 0)].path;
+    return Fail({.code = ErrorCode::kCancelled, .message = path + ": stopped before its end"});
+  }
   if (failed_ == 0) return {};
   return Fail(Error::Corrupt(failed_ == 1
                                  ? first_failure_

@@ -19,7 +19,8 @@ class FileFeed final : public StreamFeed {
 
   std::optional<PacketStream> Next(const StopEvent& stop) override;
   void Ended(const Status& how, const StreamCounts& counts) override;
-  [[nodiscard]] Status outcome() const override;  // after the reading thread
+  // After the reading thread. kCancelled if it was stopped before the end.
+  [[nodiscard]] Status outcome() const override;
 
  private:
   struct File {
@@ -36,6 +37,7 @@ class FileFeed final : public StreamFeed {
   size_t next_ = 0;
   size_t failed_ = 0;
   std::string first_failure_;
+  bool stopped_ = false;  // within a file
 };
 
 }  // namespace steno

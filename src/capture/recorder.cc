@@ -250,7 +250,9 @@ Status Recorder::Wait(int signal_fd) {
   const Status stopped = StopThreads();
   if (losses_) losses_->Look(arenas_, MonotonicNs());
   if (statistics) LogStatistics(MonotonicNs());
-  return stopped ? CheckImported() : stopped;
+  // Who sets a limit expects to stop at it.
+  if (!stopped && !(stopped.error().code == ErrorCode::kCancelled && limit_.reached())) return stopped;
+  return CheckImported();
 }
 
 // Who reads files wants to know whether all of them is recorded.

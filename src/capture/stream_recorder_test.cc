@@ -82,6 +82,12 @@ CaptureBytes Numbered(uint32_t first, uint32_t count, int64_t first_ns, int64_t 
   return out;
 }
 
+void WaitForPackets(const Recorder& recorder, uint64_t count) {
+  for (int tries = 0; tries < 1000 && ValueOf(recorder.counters(0).stored_packets) < count; ++tries)
+    SleepMs(10);
+  ASSERT_EQ(ValueOf(recorder.counters(0).stored_packets), count);
+}
+
 TEST_F(StreamRecorderTest, FilesKeepEveryPacketAndTimeOverSeveralFilesInTheSandbox) {
   const bool root = ::geteuid() == 0;
   RUN_IN_CHILD(([this, root] {
@@ -136,6 +142,24 @@ TEST_F(StreamRecorderTest, ReadsStandardInputAndStopsAtTheLimit) {
   });
 }
 
+TEST_F(StreamRecorderTest, AStopBeforeTheEndIsToldAndKeepsWhatWasRead) {
+  RUN_IN_CHILD([this] {
+    std::array<int, 2> pipe{};
+    ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+    const std::string bytes = Numbered(0, 30, kNsPerSecond, 1).text();
+    ASSERT_EQ(::write(pipe[1], bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    const std::string path = "/proc/self/fd/" + std::to_string(pipe[0]);
+    auto recorder = Recorder::Start(Options({path}));
+    ASSERT_TRUE(recorder) << recorder.error().message;
+    WaitForPackets(**recorder, 30);
+    (*recorder)->RequestStop();
+    const Status outcome = (*recorder)->Wait(-1);
+    ASSERT_FALSE(outcome);
+    EXPECT_EQ(outcome.error().message, path + ": stopped before its end");
+    EXPECT_THAT(NumberedPackets(Packets()), SizeIs(30));
+  });
+}
+
 TEST_F(StreamRecorderTest, DamageIsTheOutcomeAndWhatCameBeforeIsKept) {
   RUN_IN_CHILD([this] {
     CaptureBytes bytes = Numbered(0, 5, kNsPerSecond, 1);
@@ -177,12 +201,6 @@ class Peer {
   UniqueFd listener_;
   uint16_t port_ = 0;
 };
-
-void WaitForPackets(const Recorder& recorder, uint64_t count) {
-  for (int tries = 0; tries < 1000 && ValueOf(recorder.counters(0).stored_packets) < count; ++tries)
-    SleepMs(10);
-  ASSERT_EQ(ValueOf(recorder.counters(0).stored_packets), count);
-}
 
 TEST_F(StreamRecorderTest, APeerMayCloseAndComeBackAndBeSilentAtTheStop) {
   RUN_IN_CHILD([this] {

@@ -92,7 +92,7 @@ Status StreamSource::Check(bool& lost) {
   return {};
 }
 
-Status StreamSource::outcome() const { return exhausted() ? feed_->outcome() : Status{}; }
+Status StreamSource::outcome() const { return exhausted() ? feed_->outcome() : Fail(Stopped()); }
 
 void StreamSource::Run() {
   ::pthread_setname_np(::pthread_self(), "read-0");

@@ -50,7 +50,6 @@ class StreamSource final : public PacketSource {
   // Reading reacts to the stop at once, unless a disk holds it up.
   [[nodiscard]] int64_t last_block_ns() const override { return kNsPerSecond; }
   [[nodiscard]] BlockOrigin Origin(uint32_t block) const override { return origins_[block]; }
-  // REQUIRES: exhausted().
   [[nodiscard]] Status outcome() const override;
 
  private:

@@ -237,7 +237,8 @@ TEST_F(StreamSourceTest, ClosingTheGateEndsAWaitingReaderWithWhatItHas) {
   while (taker.TakeOne()) {
   }
   EXPECT_THAT(taker.packets(), SizeIs(1));
-  EXPECT_EQ(taker.Outcome(), "") << "a stop is no failure";
+  EXPECT_EQ(taker.Outcome(), path + ": stopped before its end");
+  EXPECT_EQ(taker.source().outcome().error().code, ErrorCode::kCancelled);
 }
 
 TEST_F(StreamSourceTest, DamageIsNamedAfterWhatCameBeforeAndTheNextFileIsRead) {

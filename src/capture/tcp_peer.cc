@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <thread>
@@ -63,9 +64,10 @@ Result<UniqueFd> ConnectTo(const addrinfo& address, const StopEvent& stop, int64
 
 }  // namespace
 
-// Shared by the connector and the helper thread, which writes it before it signals `done`.
+// Shared by the connector and the helper thread, which fills it before it says that it has answered.
 struct TcpConnector::Lookup {
-  UniqueFd done;  // eventfd
+  UniqueFd done;  // eventfd, to wait for the answer
+  std::atomic<bool> answered{false};
   int error = 0;  // of getaddrinfo(3)
   addrinfo* addresses = nullptr;
 
@@ -106,11 +108,13 @@ Result<std::shared_ptr<TcpConnector::Lookup>> TcpConnector::LookUp(const StopEve
       hints.ai_socktype = SOCK_STREAM;
       hints.ai_flags = AI_NUMERICSERV;
       lookup->error = ::getaddrinfo(peer.host.c_str(), peer.port.c_str(), &hints, &lookup->addresses);
+      lookup->answered.store(true, std::memory_order_release);
       const uint64_t one = 1;
       static_cast<void>(!::write(lookup->done.get(), &one, sizeof one));
     }).detach();
   }
-  if (!stop.WaitFor(pending_->done.get(), POLLIN, LeftMs(deadline_ns))) {
+  static_cast<void>(stop.WaitFor(pending_->done.get(), POLLIN, LeftMs(deadline_ns)));
+  if (!pending_->answered.load(std::memory_order_acquire)) {
     if (stop.requested()) return Fail(Stopped());
     return Fail(Error::System(fmt::format("look up {}", peer_.host), ETIMEDOUT));
   }

@@ -121,7 +121,7 @@ TEST(ArenaTest, RefusesWhatIsNotAnArena) {
   arena.header().magic ^= 1;
   EXPECT_EQ(Arena::Attach(arena.fd(), true).error().code, ErrorCode::kCorrupt);
   arena.header().magic ^= 1;
-  arena.header().version = 2;
+  arena.header().version = kArenaVersion + 1;
   EXPECT_EQ(Arena::Attach(arena.fd(), true).error().code, ErrorCode::kCorrupt);
 
   const UniqueFd short_file(::memfd_create("short", MFD_CLOEXEC | MFD_ALLOW_SEALING));

@@ -97,8 +97,8 @@ class DiskTrouble(unittest.TestCase):
             self.wait_trouble("thread 0", disk.path + "/pkt", "No space left on device")
             self.wait_lost()
             metrics = self.one.get("/metrics").text
-            self.assertIn('steno_disk_trouble{thread="0"} 1', metrics)
-            self.assertIn('steno_dropped_packets_total{thread="0",cause="ring_full"}', metrics)
+            self.assertIn('steno_disk_trouble{interface="cap0",thread="0"} 1', metrics)
+            self.assertIn('steno_dropped_packets_total{interface="cap0",thread="0",cause="ring_full"}', metrics)
             filled.set()
             filler.join()
             os.unlink(disk.path + "/foreign")

@@ -123,7 +123,8 @@ Result<IndexSummary> ReadIndexSummary(const std::string& path) {
                       .packets = footer.packets,
                       .packet_file_bytes = footer.packet_file_bytes,
                       .index_bytes = footer.index_bytes,
-                      .flows = footer.flows};
+                      .flows = footer.flows,
+                      .raw = file->raw()};
 }
 
 }  // namespace steno

@@ -24,6 +24,7 @@ class SealedFile {
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const IndexFooter& footer() const { return footer_; }
+  [[nodiscard]] bool raw() const { return (footer_.flags & kIndexRaw) != 0; }
   [[nodiscard]] uint64_t SectionBytes(SectionId id) const { return Entry(id).bytes; }
 
   // A whole section (empty if the file has none), read once and kept.

@@ -21,6 +21,7 @@ struct IndexSummary {
   uint64_t packet_file_bytes = 0;
   uint64_t index_bytes = 0;
   uint32_t flows = 0;
+  bool raw = false;  // not sealed yet (index/raw_index.h)
 };
 
 Result<IndexSummary> ReadIndexSummary(const std::string& path);

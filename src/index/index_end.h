@@ -8,7 +8,7 @@
 
 namespace steno {
 
-// What the blocks say about the whole packet file, and how many granules there are.
+// What the blocks say about the whole packet file, and how many granules there are. The rest is left 0.
 IndexFooter SummarizeSegment(const SegmentSnapshot& segment);
 
 // Writes kBlocks and ends the file.

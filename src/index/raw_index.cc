@@ -61,7 +61,7 @@ Status WriteArrays(const SegmentSnapshot& segment, SealedWriter& writer) {
   STENO_CHECK_OK(writer.Add(SectionId::kRawGranuleStarts, BytesOf(segment.granule_starts)));
   STENO_CHECK_OK(writer.Add(SectionId::kGranules, EncodeGranules(segment.granule_first_packet)));
   IndexFooter footer = SummarizeSegment(segment);
-  footer.flags = kIndexRaw;
+  footer.flags |= kIndexRaw;
   footer.flows = static_cast<uint32_t>(segment.flow_refs.size());
   return FinishIndex(segment, footer, writer);
 }

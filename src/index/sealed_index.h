@@ -8,6 +8,7 @@
 #include <string>
 
 #include "index/flow_index.h"
+#include "index/index_digest.h"
 
 namespace steno {
 
@@ -24,7 +25,8 @@ struct IndexSummary {
   bool raw = false;  // not sealed yet (index/raw_index.h)
 };
 
-Result<IndexSummary> ReadIndexSummary(const std::string& path);
+// If `digest` is not null, it becomes the index's, unless that is raw or damaged.
+Result<IndexSummary> ReadIndexSummary(const std::string& path, IndexDigest* digest = nullptr);
 
 // kCorrupt or kUnsupported (another version) if the file is not an index of ours. `verify_checksums` is false
 // only in tests and fuzzing, which want to see what lies behind the checksums.

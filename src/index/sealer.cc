@@ -24,10 +24,7 @@ Status WriteIndex(const SegmentSnapshot& segment, Scratch scratch, const Hurry& 
   IndexFooter footer = SummarizeSegment(segment);
   STENO_TRY(const FlowOrder order, SortFlows(segment, scratch));
   STENO_CHECK_OK(check());
-  footer.flows = order.count();
-  footer.v4_flows = order.v4_count();
-  footer.v6_flows = order.v6_count();
-  STENO_CHECK_OK(WriteFlowColumns(order, scratch, writer));
+  STENO_CHECK_OK(WriteFlowColumns(order, scratch, writer, footer));
   STENO_CHECK_OK(check());
   scratch.Release(order.tails);
   STENO_CHECK_OK(WritePostings(order, scratch, writer));

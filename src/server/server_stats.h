@@ -21,6 +21,7 @@ struct ServerStats {
   std::atomic<uint64_t> bytes_read{0};
   std::atomic<uint64_t> files_opened{0};
   std::atomic<uint64_t> files_scanned{0};
+  std::atomic<uint64_t> files_ruled_out{0};
   std::atomic<uint64_t> files_gone{0};
   std::atomic<uint64_t> query_problems{0};
   std::atomic<uint64_t> connections_open{0};  // now

@@ -16,7 +16,7 @@ using Values = std::map<std::string, int64_t>;
 int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
 
 void AddServer(Values& values, const ServerStats& stats) {
-  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 25> list = {{
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 26> list = {{
       {"indexfile_current_reads", &stats.queries_running},
       {"http_request_query_POST_completed", &stats.queries_completed},
       {"http_request_query_POST_bytes", &stats.query_bytes},
@@ -35,6 +35,7 @@ void AddServer(Values& values, const ServerStats& stats) {
       {"query_files_opened", &stats.files_opened},
       {"query_files_scanned", &stats.files_scanned},
       {"query_files_gone", &stats.files_gone},
+      {"query_files_ruled_out", &stats.files_ruled_out},
       {"connections_open", &stats.connections_open},
       {"connections_accepted", &stats.connections_accepted},
       {"tls_failures", &stats.tls_failures},
@@ -108,6 +109,11 @@ std::string StatsPage(const ServerStats& stats, const Store::Totals& totals,
   AddServer(values, stats);
   values["oldest_timestamp"] = totals.oldest_ns;
   values["current_files"] = Clamp(totals.files);
+  values["index_cache_bytes"] = Clamp(totals.index_cache.bytes);
+  values["index_cache_limit_bytes"] = Clamp(totals.index_cache.limit_bytes);
+  values["index_cache_files_with_filters"] = Clamp(totals.index_cache.files_with_filters);
+  values["index_cache_files_with_fences"] = Clamp(totals.index_cache.files_with_fences);
+  values["index_cache_evictions"] = Clamp(totals.index_cache.evictions);
   values["unindexed_files"] = Clamp(totals.unindexed_files);
   values["stenotype_running"] = std::ranges::all_of(captures, &CaptureState::running) ? 1 : 0;
   for (const CaptureState& capture : captures) {

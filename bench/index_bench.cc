@@ -1,10 +1,10 @@
 // What the flow index costs: insertion by stage and state of the caches, sealing, memory, bytes per packet by
 // section, and query times; beside it a model of the predecessor's index. One core. A segment is filled until
 // it is full or the traffic has sent enough. Times are CPU time, the best of three runs; insertion is
-// measured with the block
-//   in L2    just written by this core
-//   in L3    written 8 MiB of blocks ago, as after the kernel's receive path on another core
-//   in DRAM  flushed from all caches
+// measured with the blocks
+//   in L2    one at a time, just written by this core
+//   in L3    eight at a time, 8 to 16 MiB of blocks after they were written
+//   in DRAM  eight at a time, flushed from all caches
 // Usage: index_bench [TRAFFIC...]   (default: all)
 #include <fmt/format.h>
 #include <immintrin.h>
@@ -19,9 +19,11 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/mapping.h"
+#include "frame_stream.h"
 #include "index/builder.h"
 #include "index/flow_table.h"
 #include "index/live_index.h"
+#include "index/packet_scout.h"
 #include "index/sealed_file.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
@@ -29,14 +31,11 @@
 #include "posting_maps.h"
 #include "storage/packet_view.h"
 #include "testing/temp_dir.h"
-#include "frame_stream.h"
 
 namespace steno::bench {
 namespace {
 
 constexpr int kRuns = 3;
-constexpr size_t kRingBlocks = 16;
-constexpr size_t kLagBlocks = 8;
 constexpr double kMiB = 1 << 20;
 
 struct Workload {
@@ -48,34 +47,36 @@ struct Workload {
 
 enum class Cache { kL2, kL3, kDram };
 
-// Calls visit(block, packets, file offset) for blocks of a traffic, in the wanted state of the caches, until
-// it returns false or `packets` have been shown.
+struct Block {
+  std::vector<uint8_t> bytes = std::vector<uint8_t>(kDefaultBlockBytes);
+  size_t used = 0;
+  uint32_t packets = 0;
+  [[nodiscard]] std::span<const uint8_t> view() const { return {bytes.data(), used}; }
+};
+
+// Calls visit(blocks) with blocks of a traffic in the wanted state of the caches, as many as the recorder
+// takes at once, until it returns false or `packets` have been shown.
 void ShowBlocks(const Workload& workload, Cache cache,
-                const std::function<bool(std::span<const uint8_t>, uint32_t, uint64_t)>& visit) {
-  struct Slot {
-    std::vector<uint8_t> bytes = std::vector<uint8_t>(kDefaultBlockBytes);
-    size_t used = 0;
-    uint32_t packets = 0;
-  };
-  std::vector<Slot> ring(kRingBlocks);
+                const std::function<bool(std::span<const Block>)>& visit) {
+  const size_t group = cache == Cache::kL2 ? 1 : PacketScout::kMaxBlocks;
+  std::vector<Block> ring(2 * group);
   BlockStream stream(workload.make());
   uint64_t shown = 0;
-  uint64_t offset = 0;
-  const size_t lag = cache == Cache::kL3 ? kLagBlocks : 0;
-  for (size_t i = 0; shown < workload.packets; ++i) {
-    Slot& filled = ring[i % kRingBlocks];
-    filled.used = static_cast<size_t>(std::ranges::copy(stream.Next(), filled.bytes.begin()).out -
-                                      filled.bytes.begin());
-    filled.packets = stream.packets();
-    if (i < lag) continue;
-    const Slot& slot = ring[(i - lag) % kRingBlocks];
-    if (cache == Cache::kDram) {
-      for (size_t at = 0; at < slot.used; at += 64) _mm_clflush(slot.bytes.data() + at);
-      _mm_mfence();
+  for (size_t round = 0; shown < workload.packets; ++round) {
+    const auto filled = std::span(ring).subspan(round % 2 * group, group);
+    for (Block& block : filled) {
+      block.used = static_cast<size_t>(std::ranges::copy(stream.Next(), block.bytes.begin()).out -
+                                       block.bytes.begin());
+      block.packets = stream.packets();
+      for (size_t at = 0; cache == Cache::kDram && at < block.used; at += 64)
+        _mm_clflush(block.bytes.data() + at);
     }
-    if (!visit({slot.bytes.data(), slot.used}, slot.packets, offset)) return;
-    shown += slot.packets;
-    offset += AlignUp(slot.used, kDiskAlignment);
+    if (cache == Cache::kDram) _mm_mfence();
+    // In L3 are those of the round before.
+    const auto ready = cache == Cache::kL3 ? std::span(ring).subspan((round + 1) % 2 * group, group) : filled;
+    if (ready.front().used == 0) continue;
+    if (!visit(ready)) return;
+    for (const Block& block : ready) shown += block.packets;
   }
 }
 
@@ -110,11 +111,12 @@ PerPacket StageCost(const Workload& workload, bool hash) {
     uint64_t sum = 0;
     Workload part = workload;
     part.packets = std::min<uint64_t>(part.packets, 1'000'000);
-    ShowBlocks(part, Cache::kL2, [&](std::span<const uint8_t> block, uint32_t count, uint64_t offset) {
+    ShowBlocks(part, Cache::kL2, [&](std::span<const Block> blocks) {
+      const auto block = blocks.front().view();
       std::array<FlowKey, 16> keys;
       size_t batch = 0;
       meter.Start();
-      PacketWalk walk(block, kFirstPacketOffset, block.size(), offset);
+      PacketWalk walk(block, kFirstPacketOffset, block.size(), 0);
       while (const PacketView* packet = walk.Next()) {
         FlowKey& key = keys[batch++ % keys.size()];
         FrameToFlowKey(packet->frame, packet->tag, key);
@@ -125,7 +127,7 @@ PerPacket StageCost(const Workload& workload, bool hash) {
         }
       }
       cost += meter.Stop();
-      packets += count;
+      packets += blocks.front().packets;
       return true;
     });
     STENO_CHECK(!hash || sum != 0);
@@ -140,18 +142,28 @@ PerPacket InsertCost(const Workload& workload, Cache cache, const SegmentMemory&
   builder.Begin(&segment);
   Meter meter;
   Cost cost;
-  uint32_t blocks = 0;
+  uint32_t count = 0;
+  uint64_t offset = 0;
   packets = 0;
-  ShowBlocks(workload, cache, [&](std::span<const uint8_t> block, uint32_t count, uint64_t offset) {
-    if (offset + block.size() > kMaxFileBytes) return false;
+  std::vector<std::span<const uint8_t>> ahead;
+  ShowBlocks(workload, cache, [&](std::span<const Block> blocks) {
+    ahead.clear();
+    for (const Block& block : blocks) ahead.push_back(block.view());
     meter.Start();
-    builder.AddBlock(block, offset, 0);
+    if (blocks.size() > 1) builder.LookAhead(ahead);
     cost += meter.Stop();
-    packets += count;
-    ++blocks;
-    return !builder.full();
+    for (const Block& block : blocks) {
+      if (builder.full() || offset + block.used > kMaxFileBytes) return false;
+      meter.Start();
+      builder.AddBlock(block.view(), offset, 0);
+      cost += meter.Stop();
+      offset += AlignUp(block.used, kDiskAlignment);
+      packets += block.packets;
+      ++count;
+    }
+    return true;
   });
-  builder.Publish(blocks);
+  builder.Publish(count);
   return Per(cost, packets);
 }
 
@@ -168,9 +180,10 @@ MapsCost MeasureMaps(const Workload& workload) {
   PacketHeaders headers;
   Workload part = workload;
   part.packets = std::min<uint64_t>(part.packets, 2'000'000);
-  ShowBlocks(part, Cache::kL2, [&](std::span<const uint8_t> block, uint32_t, uint64_t offset) {
+  ShowBlocks(part, Cache::kL2, [&](std::span<const Block> blocks) {
+    const auto block = blocks.front().view();
     meter.Start();
-    PacketWalk walk(block, kFirstPacketOffset, block.size(), offset);
+    PacketWalk walk(block, kFirstPacketOffset, block.size(), 0);
     while (const PacketView* packet = walk.Next()) {
       Decode(packet->frame, packet->tag, headers);
       maps.Add(headers, packets++);

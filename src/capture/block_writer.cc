@@ -66,8 +66,9 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
 }
 
 bool BlockWriter::EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns) {
-  if (current_ != nullptr && (current_->damaged || current_->end + disk_bytes > current_->limit ||
-                              current_->blocks == kSegmentMaxBlocks || now_ns >= rotation_ns())) {
+  if (current_ != nullptr &&
+      (current_->damaged || current_->end + disk_bytes > current_->limit ||
+       current_->blocks == kSegmentMaxBlocks || now_ns >= rotation_ns() || CanBeIndexedAgain())) {
     CloseFile();
   }
   if (current_ == nullptr && !OpenNextFile(block, now_ns)) {
@@ -86,6 +87,11 @@ void BlockWriter::NoteNoFile(int64_t now_ns) {
   } else if (!options_.patient && now_ns - waiting_ns_ > kDiskStallNs) {
     trouble_.Failed(kDiskStalled, "make a packet file", waiting_ns_, now_ns);
   }
+}
+
+// True if the current file had to begin without a segment, and the next one need not.
+bool BlockWriter::CanBeIndexedAgain() const {
+  return current_->segment == nullptr && FreeSegment() != nullptr;
 }
 
 bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
@@ -125,7 +131,7 @@ bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
   return true;
 }
 
-const SegmentMemory* BlockWriter::FreeSegment() {
+const SegmentMemory* BlockWriter::FreeSegment() const {
   if (!options_.index) return nullptr;
   for (unsigned index = 0; index < kArenaSegments; ++index) {
     const SegmentMemory& segment = parts_.arena.segment(index);
@@ -133,6 +139,13 @@ const SegmentMemory* BlockWriter::FreeSegment() {
     if (state == static_cast<uint32_t>(SegmentState::kFree)) return &segment;
   }
   return nullptr;
+}
+
+// The segment that is filled while `segment` is being sealed.
+const SegmentMemory* BlockWriter::OtherSegment(const SegmentMemory* segment) const {
+  static_assert(kArenaSegments == 2);
+  if (segment == nullptr) return nullptr;
+  return &parts_.arena.segment(segment == &parts_.arena.segment(0) ? 1 : 0);
 }
 
 void BlockWriter::FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary) {
@@ -256,7 +269,8 @@ void BlockWriter::HandOver(File& file) {
               .file_id = file.id,
               .used_bytes = file.good_end,
               .packets = file.good_packets,
-              .segment = file.segment};
+              .segment = file.segment,
+              .next = OtherSegment(file.segment)};
   if (!parts_.sealing.TryPush(job)) {
     file.output = std::move(job.file);
     return;

@@ -125,7 +125,9 @@ class BlockWriter {
   bool EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns);
   void NoteNoFile(int64_t now_ns);
   bool OpenNextFile(const Block& block, int64_t now_ns);
-  const SegmentMemory* FreeSegment();
+  [[nodiscard]] bool CanBeIndexedAgain() const;
+  [[nodiscard]] const SegmentMemory* FreeSegment() const;
+  [[nodiscard]] const SegmentMemory* OtherSegment(const SegmentMemory* segment) const;
   void FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary);
   void Submit(const Block& block, uint64_t disk_bytes, uint32_t packets);
   void Complete(const WriteCompletion& completion, int64_t now_ns);

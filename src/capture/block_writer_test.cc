@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "capture/capture_fixture.h"
 #include "capture/counter.h"
+#include "index/sealed_index.h"
 #include "testing/block_builder.h"
 #include "testing/temp_dir.h"
 
@@ -226,7 +227,7 @@ TEST(BlockWriterTest, WithoutIndexThereIsNoneAndBlocksCount) {
   EXPECT_EQ(ValueOf(harness.arena_.counters().unindexed_blocks), 1u);
 }
 
-TEST(BlockWriterTest, WithoutAFreeSegmentAFileIsWrittenWithoutIndex) {
+TEST(BlockWriterTest, WithoutAFreeSegmentBlocksAreWrittenWithoutIndexUntilThereIsOne) {
   Harness harness({});
   const auto set_state = [&](SegmentState state) {
     for (unsigned index = 0; index < kArenaSegments; ++index) {
@@ -235,15 +236,36 @@ TEST(BlockWriterTest, WithoutAFreeSegmentAFileIsWrittenWithoutIndex) {
   };
   set_state(SegmentState::kSealing);
   harness.Write(0, 10);
-  set_state(SegmentState::kFree);
   harness.Write(10, 10);
-  harness.writer_.CloseFile();
+  set_state(SegmentState::kFree);
   harness.Write(5000, 10);  // microseconds later: names sort as they were written
+  harness.Write(5010, 10);
   harness.Finish();
-  EXPECT_EQ(harness.Numbers().size(), 30u);
+  EXPECT_EQ(harness.Numbers().size(), 40u);
   EXPECT_EQ(ValueOf(harness.arena_.counters().unindexed_blocks), 2u);
   EXPECT_EQ(Visible(harness.packets_).size(), 2u);
   EXPECT_EQ(Visible(harness.index_), std::vector{Visible(harness.packets_)[1]});
+}
+
+// A segment that fills while another is sealed would leave the next file without one.
+TEST(BlockWriterTest, AnIndexIsWrittenRawWhenTheNextSegmentFillsUp) {
+  Harness harness({});
+  harness.Write(0, 10);
+  // Nearly full, as its last block says.
+  const SegmentMemory& next = harness.arena_.segment(1);
+  next.Reset(7, 7, ".7");
+  next.blocks[0].flow_count = kSegmentMaxFlows;
+  next.header->published_blocks.store(1);
+  harness.writer_.CloseFile();
+  harness.WaitForSealing();
+  next.header->state.store(static_cast<uint32_t>(SegmentState::kFree));
+  harness.Write(5000, 10);
+  harness.Finish();
+  EXPECT_EQ(ValueOf(harness.arena_.counters().raw_indexes), 1u);
+  const auto names = Visible(harness.index_);
+  ASSERT_EQ(names.size(), 2u);
+  EXPECT_TRUE(ReadIndexSummary(harness.index_ + "/" + names[0])->raw);
+  EXPECT_FALSE(ReadIndexSummary(harness.index_ + "/" + names[1])->raw);
 }
 
 // Two recorders, or a clock that was set back, can want a name that is taken.

@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "capture/counter.h"
-#include "index/sealer.h"
+#include "index/raw_index.h"
 
 namespace steno {
 namespace {
@@ -27,6 +27,8 @@ constexpr int64_t kLookNs = kNsPerSecond;
 constexpr uint64_t kBuffered = uint64_t{1} << 31;
 constexpr uint64_t kCountsLinks = uint64_t{1} << 30;
 int DescriptorOf(uint64_t watched) { return static_cast<int>(watched & (kCountsLinks - 1)); }
+// What is left of the next segment then lasts longer than writing this one raw, at any rate of packets.
+constexpr double kHurryFill = 0.7;
 
 bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -59,6 +61,12 @@ void SealingThread::Run() {
   // On Linux a nice level belongs to the thread (0: the calling one), not to the process.
   if (options_.nice != 0 && ::setpriority(PRIO_PROCESS, 0, options_.nice) != 0) {
     STENO_WARN("{}", Error::System(fmt::format("set nice level {} for indexing", options_.nice)).message);
+  }
+  if (auto sealer = Sealer::Create()) {
+    sealer_ = std::move(*sealer);
+  } else {
+    STENO_WARN("thread {}: no memory for sealing: {}; indexes are written raw", options_.thread,
+               sealer.error().message);
   }
   std::unique_lock lock(mutex_);
   while (true) {
@@ -143,9 +151,29 @@ uint64_t SealingThread::FreeFileId(const SealJob& job) const {
   return id;
 }
 
-Status SealingThread::SealIndex(const SealJob& job, const std::string& name) {
+// True if the segment that is being filled will need the place of this one soon, or already does.
+bool SealingThread::Hurried(const SealJob& job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queued_ > 0 && !stop_) return true;
+  }
+  if (job.next == nullptr) return false;
+  const auto next = SegmentSnapshot::Take(*job.next);
+  return next && next->Fill() >= kHurryFill;
+}
+
+Status SealingThread::WriteIndex(const SealJob& job, const std::string& name) {
   STENO_TRY(const SegmentSnapshot snapshot, SegmentSnapshot::Take(*job.segment));
-  return SealSegment(snapshot, options_.index_directory, name);
+  if (sealer_) {
+    const Status sealed =
+        sealer_->Seal(snapshot, options_.index_directory, name, [&] { return Hurried(job); });
+    if (sealed) return {};
+    const ErrorCode code = sealed.error().code;
+    if (code != ErrorCode::kCancelled && code != ErrorCode::kExhausted) return sealed;
+    STENO_DEBUG("thread {}: {}; it is written raw", options_.thread, sealed.error().message);
+  }
+  AddTo(counters_.raw_indexes);
+  return WriteRawIndex(snapshot, options_.index_directory, name);
 }
 
 void SealingThread::Seal(SealJob job) {
@@ -175,7 +203,7 @@ void SealingThread::Publish(SealJob& job) {
   const std::string directory = job.file->directory;
   bool indexed = false;
   if (job.segment != nullptr) {
-    const Status sealed = SealIndex(job, name);
+    const Status sealed = WriteIndex(job, name);
     indexed = sealed.has_value();
     if (!indexed) {
       // The file is published all the same: queries read all of it.

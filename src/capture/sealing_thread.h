@@ -1,7 +1,8 @@
 // SealingThread: makes complete packet files visible: writes the index, then gives the packet file its name.
 //
 // One per capture thread, which is the only caller of what is public. Works off its queue to the end before
-// it stops. Between files it looks after the one that is being written, about once a second: makes it
+// it stops. An index is sealed, unless the capture thread is about to need the segment for another file: then
+// it is written raw, which is quick, and the server seals it later. Between files it looks after the one that is being written, about once a second: makes it
 // durable, so that a power failure costs no more, and looks whether somebody removed it. What goes through
 // the page cache (where there is no direct I/O) is sent to the disk ten times a second and then dropped from
 // the cache: without that the kernel would collect half a minute of it, and stall the writer when it has too
@@ -14,11 +15,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "capture/log_limiter.h"
 #include "index/arena.h"
+#include "index/sealer.h"
 #include "index/segment.h"
 #include "storage/output_file.h"
 
@@ -33,6 +36,7 @@ struct SealJob {
   uint64_t used_bytes = 0;                 // 0: nothing to keep
   uint64_t packets = 0;                    // in these bytes
   const SegmentMemory* segment = nullptr;  // in state kSealing, freed in the end; null: no index
+  const SegmentMemory* next = nullptr;     // fills meanwhile, and then needs this one's place; null: none
 };
 
 struct SealingOptions {
@@ -70,10 +74,12 @@ class SealingThread {
   void Seal(SealJob job);
   void Discard(SealJob& job);
   void Publish(SealJob& job);
-  Status SealIndex(const SealJob& job, const std::string& name);
+  Status WriteIndex(const SealJob& job, const std::string& name);
+  bool Hurried(const SealJob& job);
   [[nodiscard]] uint64_t FreeFileId(const SealJob& job) const;
 
   const SealingOptions options_;
+  std::optional<Sealer> sealer_;  // of the thread; empty if there is no memory for it
   CaptureCounters& counters_;
   // The file to look after, as one word: its descriptor, whether it is direct, whether it counts its links,
   // and a number that no other file has. 0: none.

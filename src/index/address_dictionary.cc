@@ -337,4 +337,18 @@ Status CollectHits(const AddressFence& fence, std::span<const uint8_t> page,
   return {};
 }
 
+Result<bool> PageHolds(const AddressFence& fence, std::span<const uint8_t> page, const Address& address) {
+  ByteReader entries(page);
+  const Wide wanted = NumberOf(address);
+  Wide number = Wide{fence.address_high} << 64 | fence.address_low;
+  for (uint32_t i = 0; i < fence.entries && number <= wanted; ++i) {
+    number += entries.Varint<Wide>();
+    (void)entries.Varint<uint32_t>();
+    (void)entries.Varint<uint32_t>();
+    if (!entries.ok()) return Fail(Error::Corrupt("address page: broken entry"));
+    if (number == wanted) return true;
+  }
+  return false;
+}
+
 }  // namespace steno

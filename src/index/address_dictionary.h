@@ -38,4 +38,7 @@ Status CollectHits(const AddressFence& fence, std::span<const uint8_t> page,
                    std::span<const uint8_t> references, const AddressRange& range, uint32_t flows,
                    AddressHits& hits);
 
+// True if one of the page's addresses is `address`.
+Result<bool> PageHolds(const AddressFence& fence, std::span<const uint8_t> page, const Address& address);
+
 }  // namespace steno

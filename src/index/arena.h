@@ -21,7 +21,7 @@
 namespace steno {
 
 inline constexpr uint64_t kArenaMagic = 0x314E4552414E5453;  // "STNAREN1"
-inline constexpr uint32_t kArenaVersion = 2;
+inline constexpr uint32_t kArenaVersion = 3;
 inline constexpr unsigned kArenaSegments = 2;  // one active, one sealing
 
 using Counter = std::atomic<uint64_t>;
@@ -50,6 +50,7 @@ struct CaptureCounters {
   Counter files;             // published
   Counter index_full;        // files rotated early because a segment was full
   Counter unindexed_blocks;  // blocks written without index
+  Counter raw_indexes;       // written raw, because sealing would have taken too long
   Counter flows;             // inserted
   Counter write_errors;
   Counter prepare_failures;  // the next file could not be made

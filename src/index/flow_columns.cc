@@ -153,7 +153,7 @@ Status WriteGeneralKeys(const FlowOrder& order, SealedWriter& writer) {
 }
 
 // The general flows that may match any term: differences of their numbers as varints.
-Status WriteOpenFlows(const FlowOrder& order, SealedWriter& writer) {
+Status WriteOpenFlows(const FlowOrder& order, SealedWriter& writer, IndexFooter& footer) {
   writer.Begin(SectionId::kOpenFlows);
   FlowKey key;
   PacketHeaders headers;
@@ -164,6 +164,7 @@ Status WriteOpenFlows(const FlowOrder& order, SealedWriter& writer) {
     std::array<uint8_t, 5> varint;
     uint8_t* end = PutVarint(varint.data(), flow - previous);
     writer.Append({varint.data(), end});
+    footer.flags |= kIndexOpen;
     previous = flow;
   }
   return writer.End();
@@ -171,10 +172,13 @@ Status WriteOpenFlows(const FlowOrder& order, SealedWriter& writer) {
 
 }  // namespace
 
-Status WriteFlowColumns(const FlowOrder& order, Scratch& scratch, SealedWriter& writer) {
+Status WriteFlowColumns(const FlowOrder& order, Scratch& scratch, SealedWriter& writer, IndexFooter& footer) {
+  footer.flows = order.count();
+  footer.v4_flows = order.v4_count();
+  footer.v6_flows = order.v6_count();
   STENO_CHECK_OK(WritePlainColumns(order, scratch, writer));
   STENO_CHECK_OK(WriteGeneralKeys(order, writer));
-  return WriteOpenFlows(order, writer);
+  return WriteOpenFlows(order, writer, footer);
 }
 
 Result<std::vector<ServiceEntry>> DecodeServices(std::span<const uint8_t> bytes) {

@@ -19,8 +19,9 @@
 
 namespace steno {
 
-// Writes the sections kServices to kOpenFlows. kExhausted if `scratch` is too small.
-Status WriteFlowColumns(const FlowOrder& order, Scratch& scratch, SealedWriter& writer);
+// Writes the sections kServices to kOpenFlows, and counts and flags of `footer`. kExhausted if `scratch` is
+// too small.
+Status WriteFlowColumns(const FlowOrder& order, Scratch& scratch, SealedWriter& writer, IndexFooter& footer);
 
 Result<std::vector<ServiceEntry>> DecodeServices(std::span<const uint8_t> bytes);
 // `flows`: of the index. Ascending numbers below that.

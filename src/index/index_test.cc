@@ -1,8 +1,10 @@
-// Live and sealed index against the packets that went in: property tests over random traffic and random
+// Live, raw and sealed index against the packets that went in: property tests over random traffic and random
 // terms.
 #include <algorithm>
 #include <cstring>
 
+#include "index/flow_order.h"
+#include "index/raw_index.h"
 #include "index/test_segment.h"
 #include "testing/temp_dir.h"
 
@@ -13,24 +15,29 @@ using testing::AddedPacket;
 using testing::TempDir;
 using testing::TestSegment;
 
-// The two forms of the index of one segment, and which flow of one is which of the other.
-struct BothIndexes {
+// The forms of the index of one segment, and which flow of one is which of the other. Live and raw number
+// them alike.
+struct AllIndexes {
   std::unique_ptr<FlowIndex> live;
+  std::unique_ptr<FlowIndex> raw;
   std::unique_ptr<FlowIndex> sealed;
   std::vector<uint32_t> live_id;  // by sealed flow
 
-  static BothIndexes Of(const TestSegment& segment, const TempDir& dir) {
+  static AllIndexes Of(const TestSegment& segment, const TempDir& dir) {
     const SegmentSnapshot snapshot = segment.Snapshot();
-    BothIndexes both;
-    both.live = MakeLiveIndex(segment.segment()).value();
+    AllIndexes all;
+    all.live = MakeLiveIndex(segment.segment()).value();
     const Status sealed = SealSegment(snapshot, dir.path(), "1");
     EXPECT_TRUE(sealed) << sealed.error().message;
-    both.sealed = OpenSealedIndex(dir.path() + "/1").value();
+    all.sealed = OpenSealedIndex(dir.path() + "/1").value();
+    const Status raw = WriteRawIndex(snapshot, dir.path(), "2");
+    EXPECT_TRUE(raw) << raw.error().message;
+    all.raw = OpenSealedIndex(dir.path() + "/2").value();
     const Mapping memory = Mapping::Anonymous(kSealScratchBytes).value();
     Scratch scratch(memory.bytes());
     const FlowOrder order = SortFlows(snapshot, scratch).value();
-    both.live_id.assign(order.ids.begin(), order.ids.end());
-    return both;
+    all.live_id.assign(order.ids.begin(), order.ids.end());
+    return all;
   }
 };
 
@@ -63,20 +70,25 @@ std::vector<uint32_t> LiveMembers(const FlowSet& set, const std::vector<uint32_t
   return members;
 }
 
-void CheckTerm(const TestSegment& segment, const BothIndexes& both, const Term& term) {
+void CheckTerm(const TestSegment& segment, const AllIndexes& all, const Term& term) {
   const FlowMatch expected = Expected(segment.Snapshot(), term);
-  const auto live = both.live->Match(term);
-  const auto sealed = both.sealed->Match(term);
+  const auto live = all.live->Match(term);
+  const auto sealed = all.sealed->Match(term);
   ASSERT_TRUE(live) << live.error().message;
   ASSERT_TRUE(sealed) << sealed.error().message;
   EXPECT_EQ(Members(live->may), Members(expected.may));
   EXPECT_EQ(Members(live->must), Members(expected.must));
-  EXPECT_EQ(LiveMembers(sealed->may, both.live_id), Members(expected.may));
-  EXPECT_EQ(LiveMembers(sealed->must, both.live_id), Members(expected.must));
+  const auto raw = all.raw->Match(term);
+  ASSERT_TRUE(raw) << raw.error().message;
+  EXPECT_EQ(Members(raw->may), Members(expected.may));
+  EXPECT_EQ(Members(raw->must), Members(expected.must));
+  EXPECT_EQ(LiveMembers(sealed->may, all.live_id), Members(expected.may));
+  EXPECT_EQ(LiveMembers(sealed->must, all.live_id), Members(expected.must));
 
-  const auto granules = both.sealed->Granules(sealed->may);
+  const auto granules = all.sealed->Granules(sealed->may);
   ASSERT_TRUE(granules) << granules.error().message;
-  EXPECT_EQ(*granules, both.live->Granules(live->may).value());
+  EXPECT_EQ(*granules, all.live->Granules(live->may).value());
+  EXPECT_EQ(*granules, all.raw->Granules(raw->may).value());
   EXPECT_TRUE(std::ranges::is_sorted(*granules, std::less_equal<>{}));
   // What the whole index is for: no packet that matches is missed.
   for (const AddedPacket& packet : segment.packets()) {
@@ -119,14 +131,14 @@ void CheckTraffic(MakeFrame make_frame, size_t packets, size_t terms, uint64_t s
   ASSERT_EQ(segment.packets().size(), packets);
   ASSERT_FALSE(segment.builder().full());
   const TempDir dir;
-  const BothIndexes both = BothIndexes::Of(segment, dir);
-  CheckBlocks(*both.live, *both.sealed);
-  CheckGranuleStarts(segment, *both.live);
-  CheckGranuleStarts(segment, *both.sealed);
+  const AllIndexes all = AllIndexes::Of(segment, dir);
+  CheckBlocks(*all.live, *all.sealed);
+  CheckGranuleStarts(segment, *all.live);
+  CheckGranuleStarts(segment, *all.sealed);
   for (size_t i = 0; i < terms && !::testing::Test::HasFailure(); ++i) {
     const Term term = testing::MakeRandomTerm(random);
     SCOPED_TRACE(ToString(term));
-    CheckTerm(segment, both, term);
+    CheckTerm(segment, all, term);
   }
 }
 
@@ -140,8 +152,8 @@ TEST(IndexTest, SmallTrafficIsFound) {
 TEST(IndexTest, NothingPublishedIsAnEmptyIndex) {
   TestSegment segment;
   const TempDir dir;
-  const BothIndexes both = BothIndexes::Of(segment, dir);
-  for (const FlowIndex* index : {both.live.get(), both.sealed.get()}) {
+  const AllIndexes all = AllIndexes::Of(segment, dir);
+  for (const FlowIndex* index : {all.live.get(), all.sealed.get()}) {
     EXPECT_EQ(index->flow_count(), 0u);
     EXPECT_TRUE(index->blocks().empty());
     EXPECT_TRUE(index->Match({}).value().may.Empty());

@@ -1,8 +1,6 @@
 #include "index/live_index.h"
 
-#include <algorithm>
-
-#include "packet/flow_key.h"
+#include "index/segment_scan.h"
 
 namespace steno {
 namespace {
@@ -23,37 +21,13 @@ class LiveIndex : public FlowIndex {
   [[nodiscard]] std::span<const BlockEntry> blocks() const override { return blocks_; }
 
   [[nodiscard]] Result<FlowMatch> Match(const Term& term) const override {
-    FlowMatch match{FlowSet(flow_count()), FlowSet(flow_count())};
-    FlowKey key;
-    PacketHeaders headers;
-    for (uint32_t flow = 0; flow < flow_count(); ++flow) {
-      Tri answer = Tri::kMaybe;
-      if (snapshot_.CopyKey(flow, key) && ParseFlowKey(key.kind, key.view(), headers)) {
-        answer = MatchesFlow(term, headers);
-      }
-      if (answer != Tri::kNo) match.may.Add(flow);
-      if (answer == Tri::kYes) match.must.Add(flow);
-    }
+    FlowMatch match = ScanFlows(snapshot_, term);
     STENO_CHECK_OK(CheckStillValid());
     return match;
   }
 
   [[nodiscard]] Result<std::vector<uint32_t>> Granules(const FlowSet& flows) const override {
-    std::vector<uint32_t> granules;
-    const auto& starts = snapshot_.granule_starts;
-    const uint64_t pairs = snapshot_.pairs.size();
-    const uint32_t known_flows = std::min(flows.size(), flow_count());
-    for (uint32_t granule = 0; granule < starts.size(); ++granule) {
-      const uint64_t end =
-          granule + 1 < starts.size() ? std::min<uint64_t>(starts[granule + 1], pairs) : pairs;
-      for (uint64_t pair = starts[granule]; pair < end; ++pair) {
-        const uint32_t flow = __atomic_load_n(&snapshot_.pairs[pair], __ATOMIC_RELAXED);
-        if (flow < known_flows && flows.Has(flow)) {
-          granules.push_back(granule);
-          break;
-        }
-      }
-    }
+    std::vector<uint32_t> granules = ScanGranules(snapshot_, flows);
     STENO_CHECK_OK(CheckStillValid());
     return granules;
   }

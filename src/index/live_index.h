@@ -2,8 +2,7 @@
 //
 // Block table and first-packet offsets are copied at construction; flow keys are read in place, so Match()
 // and Granules() end with kCancelled when the segment was reset for another file meanwhile: that file is
-// sealed by now, the caller takes its sealed index. The content is untrusted: a key that does not parse makes
-// its flow "may match anything"; ids and offsets outside the snapshot are ignored.
+// sealed by now, the caller takes its sealed index. The content is untrusted (index/segment_scan.h).
 #pragma once
 
 #include <memory>

@@ -5,11 +5,16 @@
 
 #include "base/mapping.h"
 #include "index/builder.h"
+#include "index/raw_index.h"
+#include "index/sealed_file.h"
 #include "index/sealer.h"
 #include "storage/packet_file.h"
 
 namespace steno {
 namespace {
+
+// Enough for flows of the most layers. Touched as used.
+constexpr size_t kScratchBytes = 256 << 20;
 
 // The random tag in the header of the file's first block; 0 for a foreign file, which has none.
 Result<uint64_t> ReadFileTag(const PacketFile& file, const BlockTable& table) {
@@ -49,7 +54,15 @@ Status RebuildIndex(const std::string& packet_path, const std::string& index_dir
   STENO_CHECK_OK(AddBlocks(file, table, builder));
   builder.Publish(static_cast<uint32_t>(table.blocks.size()));
   STENO_TRY(const SegmentSnapshot snapshot, SegmentSnapshot::Take(segment));
-  return SealSegment(snapshot, index_directory, name);
+  STENO_TRY(Sealer sealer, Sealer::Create(kScratchBytes));
+  return sealer.Seal(snapshot, index_directory, name);
+}
+
+Status CompactIndex(const std::string& directory, const std::string& name) {
+  STENO_TRY(auto file, SealedFile::Open(directory + "/" + name));
+  STENO_TRY(const auto raw, RawSegment::Load(std::move(file)));
+  STENO_TRY(Sealer sealer, Sealer::Create(kScratchBytes));
+  return sealer.Seal(raw->snapshot(), directory, name);
 }
 
 }  // namespace steno

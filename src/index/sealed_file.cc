@@ -113,8 +113,21 @@ Status SealedFile::CheckPart(std::span<const uint8_t> part, uint32_t crc, std::s
   return Fail(Corrupt(fmt::format("{}: its checksum is wrong", what)));
 }
 
-Result<IndexSummary> ReadIndexSummary(const std::string& path) {
+Result<std::vector<AddressFence>> ReadFences(const SealedFile& file) {
+  STENO_TRY(const auto bytes, file.Section(SectionId::kAddressFences));
+  std::vector<AddressFence> fences(bytes.size() / sizeof(AddressFence));
+  if (bytes.size() != fences.size() * sizeof(AddressFence))
+    return Fail(file.Corrupt("address fences: broken length"));
+  if (!bytes.empty()) std::memcpy(fences.data(), bytes.data(), bytes.size());
+  return fences;
+}
+
+Result<IndexSummary> ReadIndexSummary(const std::string& path, IndexDigest* digest) {
   STENO_TRY(const auto file, SealedFile::Open(path));
+  if (digest != nullptr) {
+    auto read = IndexDigest::Read(*file);
+    *digest = read ? std::move(*read) : IndexDigest();
+  }
   const IndexFooter& footer = file->footer();
   return IndexSummary{.file_id = footer.file_id,
                       .file_tag = footer.file_tag,
@@ -123,7 +136,8 @@ Result<IndexSummary> ReadIndexSummary(const std::string& path) {
                       .packets = footer.packets,
                       .packet_file_bytes = footer.packet_file_bytes,
                       .index_bytes = footer.index_bytes,
-                      .flows = footer.flows};
+                      .flows = footer.flows,
+                      .raw = file->raw()};
 }
 
 }  // namespace steno

@@ -9,11 +9,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "index/byte_stream.h"
 #include "index/sealed_format.h"
+#include "packet/address.h"
 
 namespace steno {
 
@@ -24,7 +26,11 @@ class SealedFile {
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const IndexFooter& footer() const { return footer_; }
+  [[nodiscard]] bool raw() const { return (footer_.flags & kIndexRaw) != 0; }
   [[nodiscard]] uint64_t SectionBytes(SectionId id) const { return Entry(id).bytes; }
+
+  // Where a section is in the file.
+  [[nodiscard]] uint64_t SectionOffset(SectionId id) const { return Entry(id).offset; }
 
   // A whole section (empty if the file has none), read once and kept.
   Result<std::span<const uint8_t>> Section(SectionId id) const;
@@ -55,5 +61,12 @@ class SealedFile {
   mutable std::mutex mutex_;
   mutable std::array<std::optional<Bytes>, kSections> loaded_;  // guarded by mutex_; never changed once set
 };
+
+// The fences of the address pages.
+Result<std::vector<AddressFence>> ReadFences(const SealedFile& file);
+
+inline Address FirstAddress(const AddressFence& fence) {
+  return {static_cast<uint8_t>(fence.family), fence.address_high, fence.address_low};
+}
 
 }  // namespace steno

@@ -72,7 +72,7 @@ struct IndexFooter {
   uint32_t section_count;
   uint32_t bloom_v4_blocks;
   uint32_t bloom_v6_blocks;
-  uint32_t flags;  // kIndexRaw
+  uint32_t flags;  // kIndexRaw, kIndexOpen
   uint8_t reserved[16];
   uint32_t crc;  // of section table and footer with this field 0
   uint32_t version;
@@ -81,8 +81,8 @@ struct IndexFooter {
 static_assert(sizeof(IndexFooter) == 128);
 
 // Flags of an index.
-inline constexpr uint32_t kIndexRaw =
-    1;  // a segment as it was in memory: to be scanned, and to be sealed later
+inline constexpr uint32_t kIndexRaw = 1;   // a segment as it was in memory, to be scanned, and sealed later
+inline constexpr uint32_t kIndexOpen = 2;  // not all is known: there are open flows or unindexed blocks
 
 // A page of addresses of one family, and behind it their references: the flows in which they occur other than
 // as first address. Both can be read and checked on their own.

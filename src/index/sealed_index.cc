@@ -7,8 +7,9 @@
 #include <mutex>
 
 #include "index/block_table.h"
-#include "index/packed_column.h"
+#include "index/granule_table.h"
 #include "index/postings.h"
+#include "index/raw_index.h"
 #include "index/sealed_file.h"
 #include "index/sealed_matcher.h"
 #include "index/segment.h"
@@ -52,7 +53,7 @@ class SealedIndex : public FlowIndex {
   [[nodiscard]] Status ReadGroup(std::span<const uint8_t> group, uint32_t number, const FlowSet& flows,
                                  FlowSet& granules) const;
   [[nodiscard]] Status LoadGranules() const;
-  [[nodiscard]] Status DecodeGranules() const;
+  [[nodiscard]] Status ReadGranules() const;
 
   std::unique_ptr<SealedFile> file_;
   std::vector<BlockEntry> blocks_;
@@ -62,27 +63,15 @@ class SealedIndex : public FlowIndex {
 };
 
 Status SealedIndex::LoadGranules() const {
-  std::call_once(granules_once_, [this] { granules_status_ = DecodeGranules(); });
+  std::call_once(granules_once_, [this] { granules_status_ = ReadGranules(); });
   return granules_status_;
 }
 
-Status SealedIndex::DecodeGranules() const {
-  const uint32_t count = file_->footer().granules;
+Status SealedIndex::ReadGranules() const {
   STENO_TRY(const auto bytes, file_->Section(SectionId::kGranules));
-  if (bytes.empty() || bytes[0] > 3) return Fail(file_->Corrupt("granules: no such unit"));
-  const unsigned shift = bytes[0];
-  ColumnDecoder column(bytes.subspan(1), count);
-  std::vector<uint16_t> first_packets;
-  first_packets.reserve(count);
-  while (first_packets.size() < count) {
-    STENO_TRY(const auto block, column.Next());
-    for (const uint32_t value : block) {
-      const uint64_t offset = (uint64_t{value} - 1) << shift;
-      if (value != 0 && offset >= kGranuleBytes) return Fail(file_->Corrupt("granules: offset outside"));
-      first_packets.push_back(value == 0 ? kNoPacketInGranule : static_cast<uint16_t>(offset));
-    }
-  }
-  first_packets_ = std::move(first_packets);
+  auto first_packets = DecodeGranules(bytes, file_->footer().granules);
+  if (!first_packets) return Fail(file_->Corrupt(first_packets.error().message));
+  first_packets_ = std::move(*first_packets);
   return {};
 }
 
@@ -153,6 +142,10 @@ Result<std::vector<uint32_t>> SealedIndex::FindGranules(const FlowSet& flows) co
 
 Result<std::unique_ptr<FlowIndex>> OpenSealedIndex(const std::string& path, bool verify_checksums) {
   STENO_TRY(auto file, SealedFile::Open(path, verify_checksums));
+  if (file->raw()) {
+    STENO_TRY(auto segment, RawSegment::Load(std::move(file)));
+    return MakeRawIndex(std::move(segment));
+  }
   STENO_TRY(const auto bytes, file->Section(SectionId::kBlocks));
   auto blocks = DecodeBlockTable(bytes, file->footer().blocks);
   if (!blocks) return Fail(std::move(blocks).error().With("index " + path));

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "index/flow_index.h"
+#include "index/index_digest.h"
 
 namespace steno {
 
@@ -21,9 +22,11 @@ struct IndexSummary {
   uint64_t packet_file_bytes = 0;
   uint64_t index_bytes = 0;
   uint32_t flows = 0;
+  bool raw = false;  // not sealed yet (index/raw_index.h)
 };
 
-Result<IndexSummary> ReadIndexSummary(const std::string& path);
+// If `digest` is not null, it becomes the index's, unless that is raw or damaged.
+Result<IndexSummary> ReadIndexSummary(const std::string& path, IndexDigest* digest = nullptr);
 
 // kCorrupt or kUnsupported (another version) if the file is not an index of ours. `verify_checksums` is false
 // only in tests and fuzzing, which want to see what lies behind the checksums.

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/file.h"
 #include "index/sealed_format.h"

@@ -1,7 +1,6 @@
 #include "index/sealed_matcher.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "index/address_dictionary.h"
 #include "index/bloom.h"
@@ -191,18 +190,11 @@ Result<bool> Matcher::BloomMisses() const {
 }
 
 Status Matcher::CollectAddressHits(AddressHits& hits) const {
-  STENO_TRY(const auto bytes, file_.Section(SectionId::kAddressFences));
-  std::vector<AddressFence> fences(bytes.size() / sizeof(AddressFence));
-  if (bytes.size() != fences.size() * sizeof(AddressFence))
-    return Fail(file_.Corrupt("address fences: broken length"));
-  if (!bytes.empty()) std::memcpy(fences.data(), bytes.data(), bytes.size());
-  const auto first_of = [](const AddressFence& fence) {
-    return Address{static_cast<uint8_t>(fence.family), fence.address_high, fence.address_low};
-  };
+  STENO_TRY(const auto fences, ReadFences(file_));
   // The range may begin inside the page before the first one that begins after it.
-  auto fence = std::ranges::upper_bound(fences, term_.addresses.first, {}, first_of);
+  auto fence = std::ranges::upper_bound(fences, term_.addresses.first, {}, FirstAddress);
   if (fence != fences.begin()) --fence;
-  for (; fence != fences.end() && first_of(*fence) <= term_.addresses.last; ++fence) {
+  for (; fence != fences.end() && FirstAddress(*fence) <= term_.addresses.last; ++fence) {
     if (fence->family != term_.addresses.first.family) continue;
     STENO_TRY(const Bytes page,
               file_.ReadPart(SectionId::kAddressPages, fence->page_offset, fence->page_bytes));

@@ -1,6 +1,7 @@
 // Sealing: a segment in memory -> an index file on disk (format: index/sealed_format.h, docs/FORMAT.md).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,9 @@ namespace steno {
 // The memory that sealing takes: enough for every segment of plain flows, and for most of others.
 inline constexpr size_t kSealScratchBytes = 31 << 20;
 
+// True if there is no time left for sealing.
+using Hurry = std::function<bool()>;
+
 // Seals one segment after another. Takes its memory once and keeps it. Not thread-safe; CPU and I/O of the
 // calling thread.
 class Sealer {
@@ -21,7 +25,10 @@ class Sealer {
 
   // Writes `<directory>/.<name>`, syncs, renames to `<directory>/<name>`, syncs the directory. Readers never
   // see a partial index. kExhausted if the flows (of many layers each) need more memory than there is.
-  Status Seal(const SegmentSnapshot& segment, const std::string& directory, const std::string& name);
+  // kCancelled, at one of a few places on the way, if `hurry` is there and says yes. After both,
+  // WriteRawIndex() is what is left.
+  Status Seal(const SegmentSnapshot& segment, const std::string& directory, const std::string& name,
+              const Hurry& hurry = {});
 
  private:
   explicit Sealer(Mapping memory) : memory_(std::move(memory)) {}
@@ -35,5 +42,8 @@ Status SealSegment(const SegmentSnapshot& segment, const std::string& directory,
 // with more flows than a segment holds gets an index whose last blocks are marked unindexed.
 Status RebuildIndex(const std::string& packet_path, const std::string& index_directory,
                     const std::string& name);
+
+// Seals a raw index and replaces it.
+Status CompactIndex(const std::string& directory, const std::string& name);
 
 }  // namespace steno

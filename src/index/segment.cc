@@ -101,6 +101,15 @@ bool SegmentSnapshot::StillValid(const SegmentMemory& segment) const {
   return segment.header->generation.load(std::memory_order_relaxed) == generation;
 }
 
+double SegmentSnapshot::Fill() const {
+  const auto part = [](size_t used, size_t capacity) {
+    return static_cast<double>(used) / static_cast<double>(capacity);
+  };
+  return std::max({part(flow_refs.size(), kSegmentMaxFlows), part(key_heap.size(), kSegmentKeyHeapBytes),
+                   part(pairs.size(), kSegmentMaxPairs), part(granule_starts.size(), kSegmentMaxGranules),
+                   part(blocks.size(), kSegmentMaxBlocks)});
+}
+
 bool SegmentSnapshot::CopyKey(uint32_t flow, FlowKey& out) const {
   const FlowRef ref{LoadOnce(flow_refs[flow].packed)};
   const uint64_t at = ref.heap_offset();

@@ -112,6 +112,9 @@ struct SegmentSnapshot {
   // True while the spans still show the same file: check after use.
   [[nodiscard]] bool StillValid(const SegmentMemory& segment) const;
 
+  // How much of the capacity that is closest to its end is used: 0..1.
+  [[nodiscard]] double Fill() const;
+
   // Copies the key of a flow, so that a writer cannot change it under a parser; false if it does not lie
   // inside the snapshot. REQUIRES: flow < flow_refs.size().
   [[nodiscard]] bool CopyKey(uint32_t flow, FlowKey& out) const;

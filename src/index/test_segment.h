@@ -10,7 +10,6 @@
 
 #include "base/mapping.h"
 #include "index/builder.h"
-#include "index/flow_order.h"
 #include "index/live_index.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"

@@ -19,7 +19,7 @@ namespace {
 // File systems take times from a clock that ticks every few milliseconds (CONFIG_HZ, at worst 10 ms).
 constexpr int64_t kRacyNs = 50 * kNsPerMs;
 
-// Loading a file is two small reads that mostly wait: worth threads when there are thousands of them, at a
+// Loading a file is a few small reads that mostly wait: worth threads when there are thousands of them, at a
 // start.
 constexpr size_t kFilesPerLoader = 128;
 constexpr size_t kMaxLoaders = 16;
@@ -47,10 +47,12 @@ Result<bool> DirectoryWatch::NeedsReading() {
   return true;
 }
 
-DirectoryCatalog::DirectoryCatalog(StoreDirectory directory, uint32_t thread, std::shared_ptr<ProblemLog> log)
+DirectoryCatalog::DirectoryCatalog(StoreDirectory directory, uint32_t thread, std::shared_ptr<ProblemLog> log,
+                                   IndexCache& cache)
     : directory_(std::move(directory)),
       thread_(thread),
       log_(std::move(log)),
+      cache_(&cache),
       packets_watch_(directory_.packets_directory),
       index_watch_(directory_.index_directory) {}
 
@@ -97,7 +99,7 @@ void DirectoryCatalog::ReadPackets(std::vector<std::string>& problems) {
 
 void DirectoryCatalog::ReadIndexes(std::vector<std::string>& problems) {
   for (FilePtr& file : files_) {
-    if (file->indexed() || !file->IndexChanged()) continue;
+    if ((file->indexed() && !file->raw()) || !file->IndexChanged()) continue;
     std::vector<FilePtr> loaded = Load({file->name()}, problems);
     if (!loaded.empty()) file = std::move(loaded.front());
   }
@@ -109,7 +111,7 @@ std::vector<std::shared_ptr<const PublishedFile>> DirectoryCatalog::Load(
   std::atomic<size_t> next{0};
   const auto load = [&] {
     for (size_t at = next++; at < names.size(); at = next++) {
-      results[at] = PublishedFile::Load(directory_, thread_, names[at], log_);
+      results[at] = PublishedFile::Load(directory_, thread_, names[at], log_, cache_);
     }
   };
   {

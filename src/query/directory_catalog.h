@@ -41,7 +41,9 @@ class DirectoryWatch {
 
 class DirectoryCatalog {
  public:
-  DirectoryCatalog(StoreDirectory directory, uint32_t thread, std::shared_ptr<ProblemLog> log);
+  // `cache` is borrowed.
+  DirectoryCatalog(StoreDirectory directory, uint32_t thread, std::shared_ptr<ProblemLog> log,
+                   IndexCache& cache);
 
   // Adds new files, drops those that are gone, and takes up indexes that appeared. Appends to `problems` what
   // could not be read; the files known so far remain.
@@ -60,6 +62,7 @@ class DirectoryCatalog {
   StoreDirectory directory_;
   uint32_t thread_;
   std::shared_ptr<ProblemLog> log_;
+  IndexCache* cache_;
   DirectoryWatch packets_watch_;
   DirectoryWatch index_watch_;
   std::vector<FilePtr> files_;

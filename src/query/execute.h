@@ -33,6 +33,7 @@ struct QueryStats {
   uint64_t packets_read = 0;  // decoded and tested
   uint64_t bytes_read = 0;
   uint64_t files_considered = 0;  // inside the time bounds
+  uint64_t files_ruled_out = 0;   // of these, not opened, as no packet of theirs can match
   uint64_t files_opened = 0;
   uint64_t files_scanned = 0;  // without an index
   uint64_t files_gone = 0;     // deleted by retention while the query ran

@@ -53,6 +53,11 @@ PlanRequest MakePlanRequest(const Expression& expression) {
 }
 
 Result<FilePlan> PlanFile(const StoredFile& stored, const PlanRequest& request) {
+  if (!stored.MayMatch(*request.expression, StoredFile::Effort::kSmallRead)) {
+    FilePlan plan;
+    plan.ruled_out = true;
+    return plan;
+  }
   Result<OpenedFile> opened = stored.Open();
   for (int attempt = 1;; ++attempt) {
     if (!opened) return Fail(std::move(opened).error());

@@ -18,6 +18,7 @@ struct FilePlan {
   std::unique_ptr<PacketFile> file;  // null if there is nothing to read
   std::vector<ReadUnit> units;       // in the order of their times
   bool scanned = false;              // without an index
+  bool ruled_out = false;            // not even opened
   std::vector<std::string> problems;
 };
 

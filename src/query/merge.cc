@@ -50,9 +50,7 @@ Merge::Merge(std::vector<MergeSource> sources, const PlanRequest& request, const
       stats_(stats),
       reader_(request, options, stats),
       plans_(FilesOf(sources_), request),
-      open_(sources_.size()) {
-  stats_.files_considered += sources_.size();
-}
+      open_(sources_.size()) {}
 
 Status Merge::Run() {
   QueueFile(0);
@@ -141,6 +139,10 @@ void Merge::OpenSource(size_t source) {
     } else {
       stats_.problems.push_back(std::move(plan).error().message);
     }
+    return;
+  }
+  if (plan->ruled_out) {
+    ++stats_.files_ruled_out;
     return;
   }
   ++stats_.files_opened;

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "index/sealed_index.h"
+#include "query/may_match.h"
 
 namespace steno {
 namespace {
@@ -69,7 +70,8 @@ IndexStamp StampOf(const std::string& path) {
 
 Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDirectory& directory,
                                                                  uint32_t thread, const std::string& name,
-                                                                 std::shared_ptr<ProblemLog> log) {
+                                                                 std::shared_ptr<ProblemLog> log,
+                                                                 IndexCache* cache) {
   const std::shared_ptr<PublishedFile> published(new PublishedFile);
   published->name_ = name;
   published->path_ = directory.packets_directory + "/" + name;
@@ -85,14 +87,15 @@ Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDire
   STENO_TRY(published->identity_, ReadFileIdentity(file));
   STENO_TRY(const uint64_t bytes, FileSize(file.fd(), published->path_));
   published->LoadGuess(file);
-  published->LoadIndex(bytes);
+  published->LoadIndex(bytes, cache);
   return published;
 }
 
-void PublishedFile::LoadIndex(uint64_t file_bytes) {
+void PublishedFile::LoadIndex(uint64_t file_bytes, IndexCache* cache) {
   index_stamp_ = StampOf(index_path_);
   if (index_stamp_ == IndexStamp{}) return;
-  const Result<IndexSummary> summary = ReadIndexSummary(index_path_);
+  IndexDigest digest;
+  const Result<IndexSummary> summary = ReadIndexSummary(index_path_, cache != nullptr ? &digest : nullptr);
   if (!summary) {
     if (!IsGone(summary.error())) GiveUpIndex(summary.error().message);
     return;
@@ -104,6 +107,8 @@ void PublishedFile::LoadIndex(uint64_t file_bytes) {
   }
   indexed_times_ = {summary->first_ns, summary->last_ns};
   covered_ = file_bytes <= summary->packet_file_bytes;
+  raw_ = summary->raw;
+  if (covered_ && !digest.empty()) cached_ = cache->Add(file_id_, std::move(digest));
   indexed_.store(true, std::memory_order_release);
 }
 
@@ -127,6 +132,16 @@ TimeSpan PublishedFile::Bounds() const {
   const auto table = Walk(*file);
   if (!table || !(*table)->clean) return {kMinTime, kMaxTime};
   return SpanOf((*table)->blocks);
+}
+
+bool PublishedFile::MayMatch(const Expression& expression, Effort effort) const {
+  const auto digest = cached_ && indexed() ? cached_->digest() : nullptr;
+  if (!digest) return true;
+  const bool read = effort == Effort::kSmallRead && !digest->has_filters();
+  return steno::MayMatch(expression, indexed_times_, [&](const Address& address) {
+    // Who opens the file will find out what is wrong with its index.
+    return read ? digest->Holds(index_path_, address).value_or(true) : digest->MayHold(address);
+  });
 }
 
 bool PublishedFile::IndexChanged() const {

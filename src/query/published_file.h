@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "query/flow_select.h"
+#include "query/index_cache.h"
 #include "query/store.h"
 #include "storage/packet_file.h"
 
@@ -52,11 +53,12 @@ IndexStamp StampOf(const std::string& path);
 
 class PublishedFile final : public StoredFile {
  public:
-  // `name` is the file's in both directories. Reads the index's footer and the file's first header, no more.
-  // kNotFound if there is no such file.
+  // `name` is the file's in both directories. Reads the file's first header, the index's footer and, if there
+  // is a cache, what that is to keep. kNotFound if there is no such file.
   static Result<std::shared_ptr<const PublishedFile>> Load(const StoreDirectory& directory, uint32_t thread,
                                                            const std::string& name,
-                                                           std::shared_ptr<ProblemLog> log);
+                                                           std::shared_ptr<ProblemLog> log,
+                                                           IndexCache* cache = nullptr);
 
   [[nodiscard]] const std::string& path() const override { return path_; }
   [[nodiscard]] uint32_t thread() const override { return thread_; }
@@ -64,19 +66,22 @@ class PublishedFile final : public StoredFile {
   [[nodiscard]] int64_t first_ns() const override { return Bounds().first_ns; }
   [[nodiscard]] int64_t last_ns() const override { return Bounds().last_ns; }
   [[nodiscard]] bool times_known() const override { return (indexed() && covered_) || !identity_.ours; }
+  [[nodiscard]] bool MayMatch(const Expression& expression, Effort effort) const override;
   [[nodiscard]] Result<OpenedFile> Open() const override;
   [[nodiscard]] Result<OpenedFile> OpenForScan(const Error& why) const override;
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] uint64_t file_tag() const { return identity_.file_tag; }  // 0: not known
   [[nodiscard]] bool indexed() const { return indexed_.load(std::memory_order_acquire); }
+  // The index is one that the server is going to seal.
+  [[nodiscard]] bool raw() const { return raw_; }
   // True if there is an index now that was not there, or was another, when this was loaded: load the file
   // anew.
   [[nodiscard]] bool IndexChanged() const;
 
  private:
   PublishedFile() = default;
-  void LoadIndex(uint64_t file_bytes);
+  void LoadIndex(uint64_t file_bytes, IndexCache* cache);
   void LoadGuess(const PacketFile& file);
   [[nodiscard]] TimeSpan Bounds() const;
   void GiveUpIndex(const std::string& why) const;
@@ -95,7 +100,9 @@ class PublishedFile final : public StoredFile {
   IndexStamp index_stamp_;
   TimeSpan indexed_times_;  // where there is an index
   bool covered_ = true;     // false: the file has blocks behind those that its index knows
-  TimeSpan guess_;          // where there is none
+  bool raw_ = false;
+  std::shared_ptr<const IndexCache::Entry> cached_;  // null where nothing is to be kept
+  TimeSpan guess_;                                   // where there is none
   std::shared_ptr<ProblemLog> log_;
   mutable std::atomic<bool> indexed_{false};
   mutable std::mutex walk_mutex_;

@@ -16,6 +16,7 @@ struct Store::Impl {
   std::vector<StoreDirectory> directories;  // each once
   std::vector<size_t> places;               // in directories, of each thread's
   std::shared_ptr<ProblemLog> log = std::make_shared<ProblemLog>();
+  std::unique_ptr<IndexCache> cache;
   std::vector<DirectoryCatalog> catalogs;
   std::vector<std::shared_ptr<const Arena>> arenas;
 
@@ -73,15 +74,17 @@ StoreSnapshot Store::Impl::Take(std::vector<std::string>& problems) {
   return snapshot;
 }
 
-Store::Store(const std::vector<StoreDirectory>& directories) : impl_(std::make_unique<Impl>()) {
+Store::Store(const std::vector<StoreDirectory>& directories, const Options& options)
+    : impl_(std::make_unique<Impl>()) {
   std::vector<StoreDirectory>& distinct = impl_->directories;
   for (const StoreDirectory& directory : directories) {
     const auto same = std::ranges::find(distinct, directory);
     impl_->places.push_back(static_cast<size_t>(same - distinct.begin()));
     if (same == distinct.end()) distinct.push_back(directory);
   }
+  impl_->cache = std::make_unique<IndexCache>(options.index_cache_bytes);
   for (size_t place = 0; place < distinct.size(); ++place) {
-    impl_->catalogs.emplace_back(distinct[place], static_cast<uint32_t>(place), impl_->log);
+    impl_->catalogs.emplace_back(distinct[place], static_cast<uint32_t>(place), impl_->log, *impl_->cache);
   }
 }
 
@@ -113,6 +116,7 @@ Store::Totals Store::totals() {
     totals.unindexed_files += static_cast<uint64_t>(
         std::ranges::count_if(catalog.files(), [](const auto& file) { return !file->indexed(); }));
   }
+  totals.index_cache = impl_->cache->totals();
   // Names are the times of first packets. A directory's first file has its oldest packets, unless packets
   // came out of order (in captured files): those that an index tells of count, too, at no cost.
   for (size_t thread = 0; thread < impl_->catalogs.size(); ++thread) {

@@ -14,6 +14,8 @@
 #include "base/result.h"
 #include "index/arena.h"
 #include "index/flow_index.h"
+#include "query/expression.h"
+#include "query/index_cache.h"
 #include "storage/packet_file.h"
 
 namespace steno {
@@ -47,6 +49,11 @@ class StoredFile {
   [[nodiscard]] virtual int64_t last_ns() const = 0;
   // Whether first_ns() and last_ns() cost nothing.
   [[nodiscard]] virtual bool times_known() const = 0;
+  // False if no packet can match. `effort`: how much may be done to find out.
+  enum class Effort : uint8_t { kMemory, kSmallRead };
+  [[nodiscard]] virtual bool MayMatch(const Expression& /*expression*/, Effort /*effort*/) const {
+    return true;
+  }
   // kNotFound if the file is gone.
   [[nodiscard]] virtual Result<OpenedFile> Open() const = 0;
   // The same without the index, which turned out to be unusable while it was asked (`why`).
@@ -57,8 +64,13 @@ using StoreSnapshot = std::vector<std::shared_ptr<const StoredFile>>;
 
 class Store {
  public:
+  struct Options {
+    uint64_t index_cache_bytes = uint64_t{512} << 20;  // memory for what is kept of indexes
+  };
+
   // One directory per capture thread. Threads may share one: it is read once.
-  explicit Store(const std::vector<StoreDirectory>& directories);
+  explicit Store(const std::vector<StoreDirectory>& directories) : Store(directories, Options()) {}
+  Store(const std::vector<StoreDirectory>& directories, const Options& options);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -78,6 +90,7 @@ class Store {
     uint64_t unindexed_files = 0;
     // The latest of the directories' oldest packets: from here on all threads have data. 0 if there is none.
     int64_t oldest_ns = 0;
+    IndexCache::Totals index_cache{};
   };
   Totals totals();
 

@@ -34,6 +34,7 @@ struct ServerConfig {
   std::string unix_socket_group;  // empty: the process's group
   unsigned query_timeout_seconds = 900;
   unsigned max_concurrent_queries = 16;
+  unsigned index_cache_mb = 512;  // memory (MiB) for what is kept of indexes
 };
 
 struct LoadedConfig {

@@ -107,6 +107,7 @@ TEST(ServerConfigTest, DefaultsOmittedKeys) {
   EXPECT_EQ(config.unix_socket, "");
   EXPECT_EQ(config.query_timeout_seconds, 900u);
   EXPECT_EQ(config.max_concurrent_queries, 16u);
+  EXPECT_EQ(config.index_cache_mb, 512u);
 }
 
 TEST(ServerConfigTest, CommentsAndCaseOfKeys) {
@@ -146,6 +147,7 @@ TEST(ServerConfigTest, EachWrongKeyIsNamedWithWhatWasExpected) {
   EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "/)" + std::string(200, 'x') + "\"")),
               HasSubstr("at most 107 bytes"));
   EXPECT_THAT(ErrorOf(With(R"("QueryTimeoutSeconds": 0)")), HasSubstr("QueryTimeoutSeconds: the number 0"));
+  EXPECT_THAT(ErrorOf(With(R"("IndexCacheMB": -1)")), HasSubstr("IndexCacheMB: the number -1, expected"));
   EXPECT_THAT(ErrorOf(With(R"("MaxConcurrentQueries": true)")),
               HasSubstr("MaxConcurrentQueries: true, expected"));
   EXPECT_THAT(ErrorOf(With(R"("TestimonySocket": "/t")")),

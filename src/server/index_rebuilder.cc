@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "storage/output_file.h"
 
@@ -64,12 +65,33 @@ Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t se
   return found;
 }
 
+Result<UnsealedIndexes> FindUnsealed(const StoreDirectory& directory, std::set<std::string>& sealed) {
+  STENO_TRY(std::vector<std::string> names, ListDirectory(directory.index_directory));
+  std::sort(names.begin(), names.end());
+  std::erase_if(sealed, [&](const std::string& name) { return !std::ranges::binary_search(names, name); });
+  UnsealedIndexes found;
+  for (const std::string& name : names) {
+    if (!IsPacketFileName(name) || sealed.contains(name)) continue;
+    const auto summary = ReadIndexSummary(directory.index_directory + "/" + name);
+    if (summary) {
+      summary->raw ? found.raw.push_back(name) : void(sealed.insert(name));
+    } else if (summary.error().code == ErrorCode::kCorrupt ||
+               summary.error().code == ErrorCode::kUnsupported) {
+      // Without its packets it is retention's.
+      if (::access((directory.packets_directory + "/" + name).c_str(), F_OK) == 0)
+        found.unusable.push_back(name);
+    }
+  }
+  return found;
+}
+
 IndexRebuilder::IndexRebuilder(std::vector<StoreDirectory> directories, ServerStats& stats,
                                const Options& options)
     : directories_(std::move(directories)),
       stats_(stats),
       options_(options),
       seen_(directories_.size()),
+      sealed_(directories_.size()),
       ticker_("index-rebuild", [this](const std::stop_token& stop) {
         Pass(stop);
         return options_.pause;
@@ -86,46 +108,61 @@ void IndexRebuilder::AddOrphans(const std::vector<std::string>& paths) {
 void IndexRebuilder::Pass(const std::stop_token& stop) {
   if (!std::exchange(lowered_, true)) LowerThreadPriority();
   std::erase_if(retry_after_ns_, [](const auto& entry) { return MonotonicNs() >= entry.second; });
-  std::set<std::string> orphans;
-  {
-    const std::lock_guard lock(mutex_);
-    orphans = orphans_;
-  }
   for (size_t i = 0; i < directories_.size(); ++i) {
     const StoreDirectory& directory = directories_[i];
     const std::string state = DirectoryState(directory);
     if (state.empty() || state == seen_[i]) continue;
-    const auto found = FindUnindexed(directory, WallNs() - options_.settle_ns, orphans);
-    if (!found) continue;
-    bool waiting = found->too_young;
-    for (const std::string& name : found->names) {
+    bool waiting = false;
+    for (const Work& work : FindWork(i, waiting)) {
       if (stop.stop_requested()) return;
-      waiting = true;  // look again: the directory has changed, or a failure is to be retried
-      if (!retry_after_ns_.contains(directory.packets_directory + "/" + name)) Rebuild(directory, name);
+      if (!retry_after_ns_.contains(directory.packets_directory + "/" + work.name)) Do(directory, work);
     }
     if (!waiting) seen_[i] = state;
   }
 }
 
-void IndexRebuilder::Rebuild(const StoreDirectory& directory, const std::string& name) {
-  const std::string path = directory.packets_directory + "/" + name;
+std::vector<IndexRebuilder::Work> IndexRebuilder::FindWork(size_t directory, bool& waiting) {
+  std::set<std::string> orphans;
+  {
+    const std::lock_guard lock(mutex_);
+    orphans = orphans_;
+  }
+  const auto missing = FindUnindexed(directories_[directory], WallNs() - options_.settle_ns, orphans);
+  const auto unsealed = FindUnsealed(directories_[directory], sealed_[directory]);
+  waiting = true;
+  if (!missing || !unsealed) return {};
+  std::vector<Work> work;
+  // A raw index is quickly sealed, and queries wait longest for files that have none.
+  for (const std::string& name : unsealed->raw) work.push_back({name, Repair::kCompact});
+  for (const std::string& name : missing->names) work.push_back({name, Repair::kRebuild});
+  for (const std::string& name : unsealed->unusable) work.push_back({name, Repair::kRebuild});
+  // After work, look again: the directory has changed, or a failure is to be retried.
+  waiting = missing->too_young || !work.empty();
+  return work;
+}
+
+void IndexRebuilder::Do(const StoreDirectory& directory, const Work& work) {
+  const std::string path = directory.packets_directory + "/" + work.name;
+  const bool compact = work.repair == Repair::kCompact;
   const int64_t start_ns = MonotonicNs();
-  const Status status = RebuildIndex(path, directory.index_directory, name);
+  const Status status = compact ? CompactIndex(directory.index_directory, work.name)
+                                : RebuildIndex(path, directory.index_directory, work.name);
   {
     const std::lock_guard lock(mutex_);
     orphans_.erase(path);
   }
   if (status) {
-    stats_.rebuilt_indexes.fetch_add(1);
-    STENO_INFO("rebuilt the index of {} in {} ms", path, (MonotonicNs() - start_ns) / kNsPerMs);
+    (compact ? stats_.compacted_indexes : stats_.rebuilt_indexes).fetch_add(1);
+    STENO_INFO("{} the index of {} in {} ms", compact ? "sealed" : "rebuilt", path,
+               (MonotonicNs() - start_ns) / kNsPerMs);
     return;
   }
   // Deleted by retention meanwhile: not worth a line.
   if (::access(path.c_str(), F_OK) != 0) return;
   stats_.rebuild_failures.fetch_add(1);
   retry_after_ns_[path] = MonotonicNs() + options_.retry_ns;
-  STENO_WARN("index of {}: {}; next attempt in {} s, queries read the file whole until then", path,
-             status.error().message, options_.retry_ns / kNsPerSecond);
+  STENO_WARN("index of {}: {}; next attempt in {} s, until then queries {}", path, status.error().message,
+             options_.retry_ns / kNsPerSecond, compact ? "scan it" : "read the file whole");
 }
 
 }  // namespace steno

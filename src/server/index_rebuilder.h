@@ -1,5 +1,6 @@
-// IndexRebuilder: gives published packet files without an index (left by a crash or a full disk) theirs, one
-// file at a time, at the lowest priority of processor and disk. Until then queries read such files whole.
+// IndexRebuilder: gives published packet files without an index (left by a crash or a full disk), or with one
+// that cannot be read, theirs, and seals indexes that were written raw; one file at a time, at the lowest
+// priority of processor and disk. Until then queries read such files whole, and raw indexes as they are.
 #pragma once
 
 #include <chrono>
@@ -26,6 +27,15 @@ struct UnindexedFiles {
 Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t settled_ns,
                                      const std::set<std::string>& orphans);
 
+struct UnsealedIndexes {
+  std::vector<std::string> raw;       // ascending
+  std::vector<std::string> unusable;  // ascending: damaged, or of another version
+};
+
+// Looks at the indexes of the directory whose names are not in `sealed`, which the names of sealed ones are
+// added to, and those that are gone are taken from.
+Result<UnsealedIndexes> FindUnsealed(const StoreDirectory& directory, std::set<std::string>& sealed);
+
 class IndexRebuilder {
  public:
   struct Options {
@@ -41,13 +51,22 @@ class IndexRebuilder {
   void AddOrphans(const std::vector<std::string>& paths);
 
  private:
+  enum class Repair : uint8_t { kRebuild, kCompact };
+  struct Work {
+    std::string name;
+    Repair repair;
+  };
+
   void Pass(const std::stop_token& stop);
-  void Rebuild(const StoreDirectory& directory, const std::string& name);
+  // Empty if the directory cannot be looked at. `waiting`: there is, or soon will be, something to do.
+  std::vector<Work> FindWork(size_t directory, bool& waiting);
+  void Do(const StoreDirectory& directory, const Work& work);
 
   const std::vector<StoreDirectory> directories_;
   ServerStats& stats_;
   const Options options_;
-  std::vector<std::string> seen_;  // per directory: its state when nothing was left to do
+  std::vector<std::string> seen_;              // per directory: its state when nothing was left to do
+  std::vector<std::set<std::string>> sealed_;  // per directory: the indexes that need nothing
   std::mutex mutex_;
   std::set<std::string> orphans_;                  // guarded by mutex_
   std::map<std::string, int64_t> retry_after_ns_;  // packet file path -> CLOCK_MONOTONIC

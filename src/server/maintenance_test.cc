@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "index/sealed_index.h"
 #include "server/index_rebuilder.h"
 #include "server/stats_page.h"
 #include "server/test_store.h"
@@ -138,6 +139,35 @@ TEST(IndexRebuilderTest, RebuildsAndDoesNotRepeatFailures) {
   const std::string later = data.AddFile(kTestEpochNs + 60 * kNsPerSecond, 10, 80, false);
   EXPECT_TRUE(
       WaitUntil([&] { return std::filesystem::exists(data.directory().index_directory + "/" + later); }));
+}
+
+TEST(IndexRebuilderTest, SealsRawIndexesAndReplacesUnusableOnes) {
+  TestStore data;
+  const std::string raw = data.AddFile(kTestEpochNs, 10, 80);
+  const std::string damaged = data.AddFile(kTestEpochNs + kNsPerSecond, 10, 80);
+  const std::string good = data.AddFile(kTestEpochNs + 2 * kNsPerSecond, 10, 80);
+  const auto index_path = [&](const std::string& name) {
+    return data.directory().index_directory + "/" + name;
+  };
+  data.MakeIndexRaw(raw);
+  std::ofstream(index_path(damaged)) << std::string(5000, 'x');
+  std::ofstream(index_path("1")) << "whose packets are gone";
+
+  std::set<std::string> sealed{"2"};
+  const auto found = FindUnsealed(data.directory(), sealed);
+  ASSERT_TRUE(found);
+  EXPECT_THAT(found->raw, ElementsAre(raw));
+  EXPECT_THAT(found->unusable, ElementsAre(damaged));
+  EXPECT_THAT(sealed, ElementsAre(good));
+
+  ServerStats stats;
+  IndexRebuilder rebuilder({data.directory()}, stats,
+                           {.pause = std::chrono::milliseconds(20), .settle_ns = 0});
+  EXPECT_TRUE(
+      WaitUntil([&] { return stats.rebuilt_indexes.load() == 1 && stats.compacted_indexes.load() == 1; }));
+  EXPECT_FALSE(ReadIndexSummary(index_path(raw))->raw);
+  EXPECT_TRUE(ReadIndexSummary(index_path(damaged)));
+  EXPECT_EQ(stats.rebuild_failures.load(), 0u);
 }
 
 TEST(StatsPageTest, EveryLineIsANameAndAnInteger) {

@@ -226,6 +226,7 @@ void QueryService::Record(const RunningQuery& query, const QueryStats& stats, co
   stats_.bytes_read.fetch_add(stats.bytes_read);
   stats_.files_opened.fetch_add(stats.files_opened);
   stats_.files_scanned.fetch_add(stats.files_scanned);
+  stats_.files_ruled_out.fetch_add(stats.files_ruled_out);
   stats_.files_gone.fetch_add(stats.files_gone);
   stats_.query_problems.fetch_add(summary.problems);
   STENO_INFO("query by {}: \"{}\": {} packets, {} bytes, {} ms, {} of {} files opened, {}", query.job_.who,

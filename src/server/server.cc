@@ -50,7 +50,7 @@ HttpServerOptions HttpOptions(const ServerConfig& config) {
 struct Server::Impl {
   explicit Impl(const ServerConfig& server_config)
       : config(server_config),
-        store(SlotDirectories(config)),
+        store(SlotDirectories(config), {.index_cache_bytes = uint64_t{config.index_cache_mb} << 20}),
         queries(store, {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond},
                 stats) {}
 

@@ -21,6 +21,7 @@ struct ServerStats {
   std::atomic<uint64_t> bytes_read{0};
   std::atomic<uint64_t> files_opened{0};
   std::atomic<uint64_t> files_scanned{0};
+  std::atomic<uint64_t> files_ruled_out{0};
   std::atomic<uint64_t> files_gone{0};
   std::atomic<uint64_t> query_problems{0};
   std::atomic<uint64_t> connections_open{0};  // now
@@ -30,6 +31,7 @@ struct ServerStats {
   std::atomic<uint64_t> aged_bytes{0};
   std::atomic<uint64_t> recovered_files{0};
   std::atomic<uint64_t> rebuilt_indexes{0};
+  std::atomic<uint64_t> compacted_indexes{0};  // sealed after they were written raw
   std::atomic<uint64_t> rebuild_failures{0};
 };
 

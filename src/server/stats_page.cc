@@ -16,7 +16,7 @@ using Values = std::map<std::string, int64_t>;
 int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
 
 void AddServer(Values& values, const ServerStats& stats) {
-  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 24> list = {{
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 26> list = {{
       {"indexfile_current_reads", &stats.queries_running},
       {"http_request_query_POST_completed", &stats.queries_completed},
       {"http_request_query_POST_bytes", &stats.query_bytes},
@@ -35,18 +35,20 @@ void AddServer(Values& values, const ServerStats& stats) {
       {"query_files_opened", &stats.files_opened},
       {"query_files_scanned", &stats.files_scanned},
       {"query_files_gone", &stats.files_gone},
+      {"query_files_ruled_out", &stats.files_ruled_out},
       {"connections_open", &stats.connections_open},
       {"connections_accepted", &stats.connections_accepted},
       {"tls_failures", &stats.tls_failures},
       {"recovered_files", &stats.recovered_files},
       {"rebuilt_indexes", &stats.rebuilt_indexes},
+      {"compacted_indexes", &stats.compacted_indexes},
       {"rebuild_failures", &stats.rebuild_failures},
   }};
   for (const auto& [name, counter] : list) values[name] = Clamp(counter->load(std::memory_order_relaxed));
 }
 
 void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
-  const std::array<std::pair<const char*, const Counter*>, 37> list = {{
+  const std::array<std::pair<const char*, const Counter*>, 38> list = {{
       {"packets", &counters.packets},
       {"bytes", &counters.bytes},
       {"stored_packets", &counters.stored_packets},
@@ -61,6 +63,7 @@ void AddThread(Values& values, size_t thread, const CaptureCounters& counters) {
       {"files", &counters.files},
       {"index_full", &counters.index_full},
       {"unindexed_blocks", &counters.unindexed_blocks},
+      {"raw_indexes", &counters.raw_indexes},
       {"flows", &counters.flows},
       {"write_errors", &counters.write_errors},
       {"prepare_failures", &counters.prepare_failures},
@@ -106,6 +109,11 @@ std::string StatsPage(const ServerStats& stats, const Store::Totals& totals,
   AddServer(values, stats);
   values["oldest_timestamp"] = totals.oldest_ns;
   values["current_files"] = Clamp(totals.files);
+  values["index_cache_bytes"] = Clamp(totals.index_cache.bytes);
+  values["index_cache_limit_bytes"] = Clamp(totals.index_cache.limit_bytes);
+  values["index_cache_files_with_filters"] = Clamp(totals.index_cache.files_with_filters);
+  values["index_cache_files_with_fences"] = Clamp(totals.index_cache.files_with_fences);
+  values["index_cache_evictions"] = Clamp(totals.index_cache.evictions);
   values["unindexed_files"] = Clamp(totals.unindexed_files);
   values["stenotype_running"] = std::ranges::all_of(captures, &CaptureState::running) ? 1 : 0;
   for (const CaptureState& capture : captures) {

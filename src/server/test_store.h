@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "index/raw_index.h"
 #include "index/sealer.h"
 #include "query/store.h"
 #include "testing/block_builder.h"
@@ -64,6 +65,12 @@ class TestStore {
       EXPECT_TRUE(status) << status.error().message;
     }
     return name;
+  }
+
+  // Puts an index of no flows and blocks, and raw, in the place of a file's.
+  void MakeIndexRaw(const std::string& name) const {
+    const Status written = WriteRawIndex(SegmentSnapshot{}, directory_.index_directory, name);
+    EXPECT_TRUE(written) << written.error().message;
   }
 
  private:

@@ -79,7 +79,7 @@ constexpr const char* kErrorsHelp = "Operations on files that failed, by operati
 constexpr double kFromNs = 1e-9;
 
 using C = CaptureCounters;
-constexpr std::array<Shown<C>, 24> kThread = {{
+constexpr std::array<Shown<C>, 25> kThread = {{
     {&C::packets, Type::Counter, "steno_capture_packets_total", "Packets taken from the ring."},
     {&C::bytes, Type::Counter, "steno_capture_bytes_total", "Captured bytes of these packets."},
     {&C::stored_packets, Type::Counter, "steno_stored_packets_total", "Packets on disk."},
@@ -95,6 +95,7 @@ constexpr std::array<Shown<C>, 24> kThread = {{
     {&C::flows, Type::Counter, "steno_indexed_flows_total", "Flows added to indexes."},
     {&C::index_full, Type::Counter, "steno_index_full_total", "Files ended early: their index was full."},
     {&C::unindexed_blocks, Type::Counter, "steno_unindexed_blocks_total", "Blocks written without index."},
+    {&C::raw_indexes, Type::Counter, "steno_raw_indexes_total", "Indexes written raw: sealing fell behind."},
     {&C::write_errors, Type::Counter, kErrors, kErrorsHelp, "operation", "write"},
     {&C::prepare_failures, Type::Counter, kErrors, kErrorsHelp, "operation", "prepare"},
     {&C::seal_failures, Type::Counter, kErrors, kErrorsHelp, "operation", "publish"},
@@ -122,7 +123,7 @@ constexpr std::array<Shown<C>, 3> kInterface = {{
 using S = ServerStats;
 constexpr const char* kQueries = "steno_queries_total";
 constexpr const char* kQueriesHelp = "Queries, by how they ended.";
-constexpr std::array<Shown<S>, 21> kServer = {{
+constexpr std::array<Shown<S>, 23> kServer = {{
     {&S::queries_running, Type::Gauge, "steno_queries_running", "Queries that run now."},
     {&S::queries_waiting, Type::Gauge, "steno_queries_waiting", "Queries that wait for a slot now."},
     {&S::queries_cut, Type::Counter, kQueries, kQueriesHelp, "result", "cut"},
@@ -145,6 +146,9 @@ constexpr std::array<Shown<S>, 21> kServer = {{
     {&S::aged_bytes, Type::Counter, "steno_retention_bytes_total", "Bytes on disk that these files took."},
     {&S::recovered_files, Type::Counter, "steno_recovered_files_total", "Packet files saved after crashes."},
     {&S::rebuilt_indexes, Type::Counter, "steno_rebuilt_indexes_total", "Indexes built again."},
+    {&S::compacted_indexes, Type::Counter, "steno_compacted_indexes_total", "Raw indexes that were sealed."},
+    {&S::files_ruled_out, Type::Counter, "steno_query_files_ruled_out_total",
+     "Files that queries did not open, since no packet in them could match."},
     {&S::rebuild_failures, Type::Counter, "steno_rebuild_failures_total", "Indexes that could not be."},
 }};
 
@@ -202,6 +206,19 @@ void AddFiles(Families& families, const Store::Totals& totals) {
                Seconds(static_cast<double>(totals.oldest_ns)));
 }
 
+void AddIndexCache(Families& families, const IndexCache::Totals& cache) {
+  families.Add(Type::Gauge, "steno_index_cache_bytes", "Memory taken by what is kept of indexes.", {},
+               static_cast<double>(cache.bytes));
+  families.Add(Type::Gauge, "steno_index_cache_limit_bytes", "Memory allowed for that.", {},
+               static_cast<double>(cache.limit_bytes));
+  const char* const name = "steno_index_cache_files";
+  const char* const help = "Files of whose indexes something is kept, by what.";
+  families.Add(Type::Gauge, name, help, {{"kept", "filters"}}, static_cast<double>(cache.files_with_filters));
+  families.Add(Type::Gauge, name, help, {{"kept", "fences"}}, static_cast<double>(cache.files_with_fences));
+  families.Add(Type::Counter, "steno_index_cache_evictions_total", "Times that something was dropped.", {},
+               static_cast<double>(cache.evictions));
+}
+
 }  // namespace
 
 std::string MetricsPage(const ServerStats& stats, const Store::Totals& totals,
@@ -210,6 +227,7 @@ std::string MetricsPage(const ServerStats& stats, const Store::Totals& totals,
   for (const CaptureState& capture : captures) AddInterface(families, capture);
   for (const CaptureState& capture : captures) AddThreads(families, capture);
   AddFiles(families, totals);
+  AddIndexCache(families, totals.index_cache);
   // Those that were cut are counted among the completed ones.
   const uint64_t completed = stats.queries_completed.load();
   families.Add(Type::Counter, kQueries, kQueriesHelp, {{"result", "complete"}},

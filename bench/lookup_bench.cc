@@ -71,7 +71,7 @@ class Prototype {
     IndexBuilder builder = IndexBuilder::Create().value();
     builder.Begin(&segment_);
     builder.AddBlock(MakeFirstBlock(0).Block(), 0, 0);
-    uint64_t offset = kDiskAlignment;
+    uint64_t offset = kGranuleBytes;  // what a query reads of the first block is all on disk
     uint32_t blocks = 1;
     BlockStream stream(
         MakeConversations({.flows = kFlows, .frame_bytes = ImixBytes(), .packets_per_round = kPackets}));

@@ -1,7 +1,7 @@
-// Index files: whatever the bytes, opening and asking ends with an answer or an error. Checksums are not
-// verified, so that changes reach what lies behind them.
+// Index files: whatever the bytes, opening and asking ends with an answer or an error, and so does sealing a
+// raw one. Checksums are not verified, so that changes reach what lies behind them.
 //
-// Links: steno_index
+// Links: steno_index steno_testing
 //
 // Input: an index file. The questions are fixed.
 #include <sys/mman.h>
@@ -13,7 +13,12 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "index/index_digest.h"
+#include "index/raw_index.h"
+#include "index/sealed_file.h"
 #include "index/sealed_index.h"
+#include "index/sealer.h"
+#include "testing/temp_dir.h"
 
 namespace {
 
@@ -52,6 +57,28 @@ void AskAll(const steno::FlowIndex& index) {
   }
 }
 
+// What would be kept of the index in memory.
+void AskDigest(const std::string& path) {
+  const auto file = steno::SealedFile::Open(path, false);
+  if (!file) return;
+  const auto digest = steno::IndexDigest::Read(**file);
+  if (!digest) return;
+  for (const Address& address : {Address::V4(0x0a000001), Address::V6(0x20010db800000000, 1)}) {
+    (void)digest->MayHold(address);
+    (void)digest->Holds(path, address);
+  }
+}
+
+void SealRaw(const std::string& path) {
+  auto file = steno::SealedFile::Open(path, false);
+  if (!file || !(*file)->raw()) return;
+  const auto raw = steno::RawSegment::Load(std::move(*file));
+  if (!raw) return;
+  static const steno::testing::TempDir directory;
+  static steno::Sealer sealer = steno::Sealer::Create().value();
+  (void)sealer.Seal((*raw)->snapshot(), directory.path(), "1");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -61,5 +88,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!steno::WriteFully(file.get(), {data, size}, 0, path)) return 0;
   (void)steno::ReadIndexSummary(path);
   if (const auto index = steno::OpenSealedIndex(path, false)) AskAll(**index);
+  AskDigest(path);
+  SealRaw(path);
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "index/live_index.h"
 #include "storage/file_names.h"
@@ -35,7 +36,7 @@ Result<std::shared_ptr<const LiveFile>> LiveFile::Take(const StoreDirectory& dir
   for (const LiveBlock& block : snapshot->blocks) blocks.push_back(block.entry);
   live->times_ = SpanOf(blocks);
   for (const BlockEntry& block : blocks)
-    live->end_ = std::max(live->end_, block.file_offset + block.used_bytes);
+    live->end_ = std::max(live->end_, block.file_offset + AlignUp(block.used_bytes, kDiskAlignment));
   // A segment that was reset while it was looked at belonged to a file that is published by now.
   if (blocks.empty() || !snapshot->StillValid(memory)) return nullptr;
   if (!IsHiddenPacketFileName(hidden_name)) {
@@ -61,6 +62,11 @@ Result<OpenedFile> LiveFile::Open() const {
   auto index = MakeLiveIndex(memory);
   // Only if the segment still is this file's now it was while the index was made.
   if (!snapshot_.StillValid(memory)) return OpenSealed();
+  if (!index && index.error().code == ErrorCode::kNotFound) {
+    // The segment is free, so the file is published, unless that failed.
+    auto sealed = OpenSealed();
+    if (sealed || !IsGone(sealed.error())) return sealed;
+  }
   if (!index) return OpenForScan(index.error());
   STENO_TRY(PacketFile file, OpenPackets());
   STENO_TRY(const FileIdentity identity, ReadFileIdentity(file));

@@ -56,7 +56,7 @@ class LiveFile final : public StoredFile {
   uint64_t file_tag_ = 0;
   bool complete_ = false;
   TimeSpan times_;
-  uint64_t end_ = 0;  // where the last published block ends
+  uint64_t end_ = 0;  // where the last published block ends, padding included
   std::shared_ptr<ProblemLog> log_;
 };
 

@@ -87,6 +87,27 @@ TEST_F(LiveFileTest, CountsOnceWhenPublished) {
   EXPECT_EQ(Check(unindexed, MakeEverything()), "");
 }
 
+// Between the sealing of its file and its next use a segment is free: the file has its final name.
+TEST_F(LiveFileTest, FreedSegmentMeansSealedFile) {
+  const TestBlocks blocks = Blocks(0);
+  builder_.AddLive(0, kId, blocks, blocks.size(), *arena_, 0);
+  const StoreSnapshot snapshot = store_.Snapshot();
+  builder_.SealLive(0, kId, std::to_string(kId), *arena_, 0);
+  arena_->segment(0).header->state.store(static_cast<uint32_t>(SegmentState::kFree));
+  EXPECT_EQ(Check(snapshot, MakeEverything()), "");
+  EXPECT_EQ(Ask(*MakeEverything(), snapshot).stats.files_scanned, 0u);
+}
+
+// Or, if it could not be published, still the hidden one, which is read whole, to its last block.
+TEST_F(LiveFileTest, FreedSegmentOfAFileThatStayedHidden) {
+  const TestBlocks blocks = Blocks(0);
+  builder_.AddLive(0, kId, blocks, blocks.size(), *arena_, 0);
+  const StoreSnapshot snapshot = store_.Snapshot();
+  arena_->segment(0).header->state.store(static_cast<uint32_t>(SegmentState::kFree));
+  EXPECT_EQ(Check(snapshot, MakeEverything()), "");
+  EXPECT_EQ(Ask(*MakeEverything(), snapshot).stats.files_scanned, 1u);
+}
+
 TEST_F(LiveFileTest, ReusedSegmentMeansSealedFile) {
   for (const char* shift : {"0", "1", "9", "100"}) {
     StoreBuilder builder(1);

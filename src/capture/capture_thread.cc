@@ -172,33 +172,41 @@ void CaptureThread::ReleaseBlock(uint32_t block) {
 
 // True if there may be more.
 bool CaptureThread::TakeBlocks() {
-  blocked_ = false;
-  uint32_t announced = 0;
-  for (unsigned i = 0; i < kBlocksPerTurn; ++i) {
-    if (!HandedOver(next_)) return false;
-    if (announced == 0) announced = LookAhead();
-    --announced;
+  // Where one has just had to wait, the blocks behind it are not walked in vain.
+  uint32_t most = std::exchange(blocked_, false) ? 1 : PacketScout::kMaxBlocks;
+  for (unsigned taken = 0; taken < kBlocksPerTurn && !blocked_; most = PacketScout::kMaxBlocks) {
+    const uint32_t announced = LookAhead(most);
+    if (announced == 0) return false;
+    engine_->BeginBatch();
+    taken += TakeAnnounced(announced);
+    engine_->EndBatch();
+  }
+  return !blocked_;
+}
+
+// Takes `count` blocks from next_ on, or fewer if one must wait; returns how many.
+uint32_t CaptureThread::TakeAnnounced(uint32_t count) {
+  for (uint32_t taken = 0; taken < count; ++taken) {
     if (!TakeBlock(next_)) {
       blocked_ = true;
-      return false;
+      return taken;
     }
     head_taken_ = false;
     next_ = next_ + 1 == ring_.block_count() ? 0 : next_ + 1;
   }
-  return true;
+  return count;
 }
 
-// Announces the blocks from next_ on that are there; returns how many, at least one.
-uint32_t CaptureThread::LookAhead() {
+// Announces the blocks from next_ on that are there, `most` at most; returns how many.
+uint32_t CaptureThread::LookAhead(uint32_t most) {
   std::array<std::span<const uint8_t>, PacketScout::kMaxBlocks> blocks;
   uint32_t count = 0;
-  for (uint32_t block = next_;
-       count < std::min<size_t>(blocks.size(), ring_.block_count()) && HandedOver(block);) {
+  for (uint32_t block = next_; count < std::min(most, ring_.block_count()) && HandedOver(block);) {
     const auto memory = ring_.Block(block);
     blocks[count++] = memory.first(std::min<size_t>(ReadKernelHeader(memory).used_bytes, memory.size()));
     block = block + 1 == ring_.block_count() ? 0 : block + 1;
   }
-  writer_->LookAhead(std::span(blocks).first(count));
+  if (count > 0) writer_->LookAhead(std::span(blocks).first(count));
   return count;
 }
 

@@ -70,7 +70,8 @@ class CaptureThread {
   bool Turn();
   void ReapWrites();
   bool TakeBlocks();
-  uint32_t LookAhead();
+  uint32_t TakeAnnounced(uint32_t count);
+  uint32_t LookAhead(uint32_t most);
   bool TakeBlock(uint32_t block);
   bool TakeHead(uint32_t block);
   bool Gather(uint32_t block, uint32_t used_bytes);

@@ -121,12 +121,15 @@ void IndexBuilder::Impl::AddBatch(size_t packets) {
 
 BlockSummary IndexBuilder::Impl::AddBlock(std::span<const uint8_t> block, uint64_t file_offset,
                                           uint32_t drops) {
+  const bool indexing = active && blocks < kSegmentMaxBlocks;
+  if (!indexing) {
+    if (const BlockSummary* known = scout.Summary(block)) return *known;
+  }
   BlockSummary summary;
   KernelBlockHeader header{};
   if (block.size() >= sizeof header) std::memcpy(&header, block.data(), sizeof header);
   const size_t first = std::max<size_t>(header.first_packet_offset, kKernelHeaderBytes);
   block_unindexed = false;
-  const bool indexing = active && blocks < kSegmentMaxBlocks;
 
   const std::span<const uint32_t> ahead = scout.Offsets(block.data());
   size_t batch = 0;
@@ -137,10 +140,7 @@ BlockSummary IndexBuilder::Impl::AddBlock(std::span<const uint8_t> block, uint64
     } else {
       __builtin_prefetch(packet->frame.data() + kPrefetchBytes);
     }
-    summary.first_ns = summary.packets == 0 ? packet->time_ns : std::min(summary.first_ns, packet->time_ns);
-    summary.last_ns = summary.packets == 0 ? packet->time_ns : std::max(summary.last_ns, packet->time_ns);
-    summary.captured_bytes += packet->frame.size();
-    ++summary.packets;
+    summary.Add(packet->time_ns, packet->frame.size());
     if (!indexing) continue;
     offsets[batch] = packet->file_offset;
     if (!full) [[likely]] {
@@ -187,7 +187,9 @@ IndexBuilder::~IndexBuilder() = default;
 
 void IndexBuilder::Begin(const SegmentMemory* segment) { impl_->Begin(segment); }
 
-void IndexBuilder::LookAhead(std::span<const std::span<const uint8_t>> blocks) { impl_->scout.Walk(blocks); }
+void IndexBuilder::LookAhead(std::span<const std::span<const uint8_t>> blocks) {
+  impl_->scout.Walk(blocks, impl_->active ? PacketScout::Aim::kOffsets : PacketScout::Aim::kSummaries);
+}
 
 BlockSummary IndexBuilder::AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops) {
   return impl_->AddBlock(block, file_offset, drops);

@@ -9,17 +9,11 @@
 #include <span>
 
 #include "base/result.h"
+#include "index/block_summary.h"
 #include "index/segment.h"
 #include "storage/packet_view.h"
 
 namespace steno {
-
-struct BlockSummary {
-  int64_t first_ns = 0;  // earliest and latest packet time
-  int64_t last_ns = 0;
-  uint32_t packets = 0;
-  uint64_t captured_bytes = 0;
-};
 
 class IndexBuilder {
  public:

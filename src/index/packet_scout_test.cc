@@ -47,7 +47,7 @@ TEST(PacketScout, FindsWhatAWalkFinds) {
     for (size_t i = 0; i < 1 + random() % (PacketScout::kMaxBlocks + 2); ++i)
       blocks.push_back(MadeBlock(random, static_cast<unsigned>(1 + random() % 3000)));
     const std::vector<std::span<const uint8_t>> spans(blocks.begin(), blocks.end());
-    scout.Walk(spans);
+    scout.Walk(spans, PacketScout::Aim::kOffsets);
     for (size_t i = 0; i < blocks.size(); ++i) {
       EXPECT_EQ(Scouted(scout, blocks[i]),
                 i < PacketScout::kMaxBlocks ? Walked(blocks[i]) : std::vector<uint32_t>());
@@ -66,9 +66,42 @@ TEST(PacketScout, StaysInsideDamagedBlocks) {
       const size_t at = random() % std::min<size_t>(block.size(), round % 2 == 0 ? 64 : block.size());
       block[at] = static_cast<uint8_t>(random());
     }
-    scout.Walk({{std::span<const uint8_t>(block)}});
+    scout.Walk({{std::span<const uint8_t>(block)}}, PacketScout::Aim::kSummaries);
+    scout.Walk({{std::span<const uint8_t>(block)}}, PacketScout::Aim::kOffsets);
     for (const uint32_t offset : scout.Offsets(block.data())) EXPECT_LT(offset, block.size());
   }
+}
+
+// With many blocks at once, and where one was damaged: a summary is either that of the walk or is not given.
+TEST(PacketScout, SummarisesAsTheWalkDoes) {
+  std::mt19937 random(14);
+  IndexBuilder plain = IndexBuilder::Create().value();
+  plain.Begin(nullptr);
+  PacketScout scout;
+  unsigned given = 0;
+  for (unsigned round = 0; round < 300; ++round) {
+    std::vector<Bytes> blocks;
+    for (unsigned i = 0; i < PacketScout::kMaxBlocks; ++i)
+      blocks.push_back(MadeBlock(random, static_cast<unsigned>(1 + random() % 60)));
+    Bytes& damaged = blocks[round % blocks.size()];
+    if (round % 2 == 1) damaged[random() % damaged.size()] ^= static_cast<uint8_t>(1u << random() % 8);
+    const std::vector<std::span<const uint8_t>> spans(blocks.begin(), blocks.end());
+    scout.Walk(spans, PacketScout::Aim::kSummaries);
+    for (const Bytes& block : blocks) {
+      const BlockSummary* const summary = scout.Summary(block);
+      ASSERT_TRUE(summary != nullptr || &block == &damaged);
+      if (summary == nullptr) continue;
+      const BlockSummary walked = plain.AddBlock(block, 0, 0);
+      // What only the walk looks at in a damaged header does not count here.
+      if (&block == &damaged && walked.packets < summary->packets) continue;
+      EXPECT_EQ(summary->packets, walked.packets);
+      EXPECT_EQ(summary->first_ns, walked.first_ns);
+      EXPECT_EQ(summary->last_ns, walked.last_ns);
+      EXPECT_EQ(summary->captured_bytes, walked.captured_bytes);
+      ++given;
+    }
+  }
+  EXPECT_GT(given, 300u * (PacketScout::kMaxBlocks - 1) - 1);
 }
 
 // The builder's answer does not depend on what it was told beforehand, be it wrong.

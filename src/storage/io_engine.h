@@ -47,6 +47,11 @@ class IoEngine {
   // 4096 if the file was opened with O_DIRECT.
   virtual Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) = 0;
 
+  // Writes submitted between the two may be started together, by EndBatch() at the latest: one notification
+  // of the device instead of one per write.
+  virtual void BeginBatch() {}
+  virtual void EndBatch() {}
+
   // The engine is done with the file, which it may hold open until then. To be called before the descriptor
   // is closed. REQUIRES: none of its writes is in flight.
   virtual void ReleaseFile(int fd) = 0;

@@ -43,6 +43,8 @@ class UringEngine final : public IoEngine {
   [[nodiscard]] int event_fd() const override { return event_fd_.get(); }
   void RegisterMemory(std::span<const iovec> regions) override;
   Status SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t offset, uint64_t token) override;
+  void BeginBatch() override { batching_ = true; }
+  void EndBatch() override;
   void ReleaseFile(int fd) override;
   size_t Reap(std::span<WriteCompletion> out) override;
   [[nodiscard]] unsigned in_flight() const override { return slots_.in_use(); }
@@ -59,6 +61,7 @@ class UringEngine final : public IoEngine {
   io_uring ring_{};
   bool ready_ = false;    // ring_ is set up
   bool enabled_ = false;  // ... and accepts writes
+  bool batching_ = false;
   UniqueFd event_fd_;
   WriteSlots slots_;
   std::array<int, kEngineFiles> files_;  // the ring's file table; -1: unused
@@ -183,8 +186,13 @@ Status UringEngine::SubmitWrite(int fd, std::span<const uint8_t> bytes, uint64_t
     return {};
   }
   Queue(index);
-  Flush();
+  if (!batching_) Flush();
   return {};
+}
+
+void UringEngine::EndBatch() {
+  batching_ = false;
+  if (enabled_ && io_uring_sq_ready(&ring_) > 0) Flush();
 }
 
 void UringEngine::ReleaseFile(int fd) {

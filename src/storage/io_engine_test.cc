@@ -134,6 +134,31 @@ TEST_P(IoEngineTest, StoresTheSameBytesDirectAndBuffered) {
   }
 }
 
+// Completions that come while others are reaped are announced too, by a signal of their own or a repeated
+// one.
+TEST_P(IoEngineTest, AnnouncesWritesThatEndWhileOthersAreReaped) {
+  const Mapping memory = RandomMemory(1 << 20, 6);
+  const auto engine = Make(GetParam(), 16);
+  const UniqueFd fd = Open(0);
+  for (uint64_t round = 0; round < 100 && !HasFailure(); ++round)
+    WriteRandomly(*engine, fd.get(), memory, 100 + round);
+}
+
+// Writes of a batch are started by its end; those outside at once.
+TEST_P(IoEngineTest, StartsBatches) {
+  const Mapping memory = RandomMemory(kPage, 7);
+  const auto engine = Make(GetParam(), 16);
+  const UniqueFd fd = Open(0);
+  for (uint64_t round = 0; round < 20; ++round) {
+    engine->BeginBatch();
+    for (uint64_t i = 0; i < 5; ++i) ASSERT_TRUE(engine->SubmitWrite(fd.get(), memory.bytes(), i * kPage, i));
+    engine->EndBatch();
+    EXPECT_EQ(Await(*engine, 5).size(), 5u);
+    ASSERT_TRUE(engine->SubmitWrite(fd.get(), memory.bytes(), 0, 1));
+    EXPECT_EQ(Await(*engine, 1).size(), 1u);
+  }
+}
+
 TEST_P(IoEngineTest, WritesPreparedFiles) {
   const Mapping memory = RandomMemory(2 << 20, 3);
   auto file = PrepareFile(dir_.path(), memory.size(), memory.size());

@@ -56,6 +56,7 @@ class UringEngine final : public IoEngine {
   [[nodiscard]] size_t FindFile(int fd) const;
   void Queue(unsigned index);
   void Flush();
+  [[nodiscard]] bool HasDeferred() const;
   [[nodiscard]] int BufferIndex(const uint8_t* data, size_t bytes) const;
 
   io_uring ring_{};
@@ -221,6 +222,11 @@ void UringEngine::Flush() {
   if (submitted < 0 || io_uring_sq_ready(&ring_) > 0) SignalEventFd(event_fd_.get());
 }
 
+// Deferred completions wait for the next call of the kernel (IORING_SETUP_TASKRUN_FLAG).
+bool UringEngine::HasDeferred() const {
+  return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
+}
+
 size_t UringEngine::Reap(std::span<WriteCompletion> out) {
   DrainEventFd(event_fd_.get());
   if (!enabled_ || out.empty()) return 0;
@@ -240,8 +246,9 @@ size_t UringEngine::Reap(std::span<WriteCompletion> out) {
   }
   io_uring_cq_advance(&ring_, ready);
   if (queued) Flush();
-  // There may be more, and a repeated part does not count as a completion.
-  if (ready == room) SignalEventFd(event_fd_.get());
+  // There may be more, and a repeated part does not count as a completion. Completions that the kernel holds
+  // back for this thread (IORING_SETUP_DEFER_TASKRUN) were announced by one signal for all of them.
+  if (ready == room || HasDeferred()) SignalEventFd(event_fd_.get());
   return count;
 }
 

@@ -137,10 +137,10 @@ TEST_P(IoEngineTest, StoresTheSameBytesDirectAndBuffered) {
 // Completions that come while others are reaped are announced too, by a signal of their own or a repeated
 // one.
 TEST_P(IoEngineTest, AnnouncesWritesThatEndWhileOthersAreReaped) {
-  const Mapping memory = RandomMemory(1 << 20, 6);
+  const Mapping memory = RandomMemory(6 << 20, 6);
   const auto engine = Make(GetParam(), 16);
-  const UniqueFd fd = Open(0);
-  for (uint64_t round = 0; round < 100 && !HasFailure(); ++round)
+  const UniqueFd fd = Open(O_DIRECT);
+  for (uint64_t round = 0; round < 30 && !HasFailure(); ++round)
     WriteRandomly(*engine, fd.get(), memory, 100 + round);
 }
 

@@ -1,4 +1,5 @@
-// stenotype: the packet writer. Records an interface to disk until it is told to stop.
+// stenotype: the packet writer. Records an interface to disk until it is told to stop; --reindex and --verify
+// look after what is recorded.
 #include <sysexits.h>
 
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include "base/log.h"
 #include "capture/capture_options.h"
 #include "capture/recorder.h"
+#include "capture/upkeep.h"
 
 namespace {
 
@@ -37,6 +39,7 @@ int main(int argc, char** argv) {
   }
   InitLogging(LogVerbosity(parsed->options.verbosity));
   for (const std::string& warning : parsed->warnings) STENO_WARN("{}", warning);
+  if (parsed->upkeep.what != UpkeepOptions::What::kNothing) return RunUpkeep(parsed->upkeep, stdout);
   const Status recorded = Record(parsed->options);
   if (recorded) return 0;
   STENO_ERROR("{}", recorded.error().message);

@@ -32,6 +32,8 @@ struct RawFlags {
   std::string timestamp_source = "kernel";
   std::string seccomp = "kill";
   std::string testimony;
+  std::string reindex;
+  std::string verify;
   int verbose = 0;
   int quiet = 0;
   bool no_index = false;
@@ -111,6 +113,31 @@ void DeclareOwnFlags(CLI::App& app, CaptureOptions& options, RawFlags& raw) {
   app.add_option("--arena_fds", options.arena_fds, "Inherited memory of each thread's live index")
       ->delimiter(',');
   app.add_option("--parent_fd", options.parent_fd, "Pipe whose end of file means: stop");
+}
+
+void DeclareUpkeepFlags(CLI::App& app, UpkeepOptions& upkeep, RawFlags& raw) {
+  app.add_option(
+      "--reindex", raw.reindex,
+      "Do not record: make the indexes that are missing or unusable in this directory, which holds "
+      "PKT<n> and IDX<n> (or packet files, with --index_dir)");
+  app.add_option("--verify", raw.verify,
+                 "Do not record: check the packet files and indexes of this directory; changes nothing");
+  app.add_option("--index_dir", upkeep.index_directory,
+                 "For --reindex and --verify: directory of the indexes");
+  app.add_flag("--all", upkeep.all, "For --reindex: make all indexes anew");
+}
+
+Status FinishUpkeep(const RawFlags& raw, UpkeepOptions& upkeep) {
+  using What = UpkeepOptions::What;
+  if (!raw.reindex.empty() && !raw.verify.empty())
+    return Fail(Error::Invalid("--reindex and --verify are both given: expected one of them"));
+  upkeep.what = !raw.reindex.empty() ? What::kReindex : !raw.verify.empty() ? What::kVerify : What::kNothing;
+  upkeep.directory = raw.reindex + raw.verify;
+  if (upkeep.what == What::kNothing && !upkeep.index_directory.empty())
+    return Fail(Error::Invalid("--index_dir goes with --reindex or --verify only"));
+  if (upkeep.what != What::kReindex && upkeep.all)
+    return Fail(Error::Invalid("--all goes with --reindex only"));
+  return {};
 }
 
 template <class T>
@@ -258,6 +285,7 @@ Result<ParsedFlags> ParseCaptureFlags(std::span<const char* const> arguments) {
   try {
     DeclareIncumbentFlags(app, parsed.options, raw);
     DeclareOwnFlags(app, parsed.options, raw);
+    DeclareUpkeepFlags(app, parsed.upkeep, raw);
     // As the incumbent does; the server puts its flags behind those of the configuration.
     const auto takes_one = [](CLI::Option* option) { return option->get_items_expected_max() == 1; };
     for (CLI::Option* option : app.get_options(takes_one)) option->take_last();
@@ -270,6 +298,8 @@ Result<ParsedFlags> ParseCaptureFlags(std::span<const char* const> arguments) {
     return Fail(Error::Invalid(fmt::format("{} (see --help)", error.what())));
   }
   if (!parsed.help.empty()) return parsed;
+  STENO_CHECK_OK(FinishUpkeep(raw, parsed.upkeep));
+  if (parsed.upkeep.what != UpkeepOptions::What::kNothing) return parsed;
   STENO_CHECK_OK(Finish(app, raw, parsed));
   return parsed;
 }

@@ -67,8 +67,18 @@ struct CaptureOptions {
   [[nodiscard]] unsigned all_slots() const { return slots == 0 ? first_slot + threads : slots; }
 };
 
+// Work on what is recorded, instead of recording (capture/upkeep.h).
+struct UpkeepOptions {
+  enum class What : uint8_t { kNothing, kReindex, kVerify };
+  What what = What::kNothing;
+  std::string directory;        // holds PKT<n> and IDX<n>; with an index directory: packet files
+  std::string index_directory;  // empty: the IDX<n>
+  bool all = false;             // kReindex: also where there is nothing wrong
+};
+
 struct ParsedFlags {
   CaptureOptions options;
+  UpkeepOptions upkeep;               // kNothing: record
   std::string help;                   // not empty: print this and exit successfully
   std::vector<std::string> warnings;  // flags that are accepted and do nothing
 };

@@ -140,6 +140,14 @@ Result<std::vector<uint32_t>> SealedIndex::FindGranules(const FlowSet& flows) co
 
 }  // namespace
 
+Status CheckIndexFile(const std::string& path) {
+  STENO_TRY(const auto file, SealedFile::Open(path));
+  for (uint32_t id = 1; id <= static_cast<uint32_t>(SectionId::kCount); ++id) {
+    STENO_CHECK_OK(file->Section(static_cast<SectionId>(id)));
+  }
+  return {};
+}
+
 Result<std::unique_ptr<FlowIndex>> OpenSealedIndex(const std::string& path, bool verify_checksums) {
   STENO_TRY(auto file, SealedFile::Open(path, verify_checksums));
   if (file->raw()) {

@@ -28,6 +28,9 @@ struct IndexSummary {
 // If `digest` is not null, it becomes the index's, unless that is raw or damaged.
 Result<IndexSummary> ReadIndexSummary(const std::string& path, IndexDigest* digest = nullptr);
 
+// Reads all of an index of ours and checks its checksums. kCorrupt or kUnsupported as OpenSealedIndex().
+Status CheckIndexFile(const std::string& path);
+
 // kCorrupt or kUnsupported (another version) if the file is not an index of ours. `verify_checksums` is false
 // only in tests and fuzzing, which want to see what lies behind the checksums.
 Result<std::unique_ptr<FlowIndex>> OpenSealedIndex(const std::string& path, bool verify_checksums = true);

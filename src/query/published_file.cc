@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "index/google_v2.h"
 #include "index/sealed_index.h"
 #include "query/may_match.h"
 
@@ -94,6 +95,12 @@ Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDire
 void PublishedFile::LoadIndex(uint64_t file_bytes, IndexCache* cache) {
   index_stamp_ = StampOf(index_path_);
   if (index_stamp_ == IndexStamp{}) return;
+  if (!identity_.ours && IsLevelDbTable(index_path_)) {
+    google_ = true;
+    covered_ = false;  // times are guessed
+    indexed_.store(true, std::memory_order_release);
+    return;
+  }
   IndexDigest digest;
   const Result<IndexSummary> summary = ReadIndexSummary(index_path_, cache != nullptr ? &digest : nullptr);
   if (!summary) {
@@ -163,6 +170,7 @@ Result<PacketFile> PublishedFile::OpenPackets() const {
 Result<OpenedFile> PublishedFile::Open() const {
   STENO_TRY(PacketFile file, OpenPackets());
   if (!indexed()) return OpenWithoutIndex(std::move(file));
+  if (google_) return OpenGoogle(std::move(file));
   auto index = OpenSealedIndex(index_path_);
   if (!index) {
     // Retention deletes a file before its index: who has the file and no index reads it all.
@@ -175,6 +183,32 @@ Result<OpenedFile> PublishedFile::Open() const {
   opened.blocks.assign(opened.index->blocks().begin(), opened.index->blocks().end());
   opened.link_type = identity_.link_type;
   if (!covered_) STENO_CHECK_OK(AddUncovered(opened));
+  return opened;
+}
+
+Result<std::vector<BlockEntry>> PublishedFile::GoogleBlocks(const PacketFile& file) const {
+  const std::lock_guard lock(walk_mutex_);
+  if (!google_blocks_) {
+    STENO_TRY(BlockTable table, file.ListForeignBlocks());
+    if (!table.clean) return Fail(Error::Corrupt(path_ + ": there are bytes that are no blocks"));
+    STENO_TRY(google_blocks_, MarkGoogleUnindexed(index_path_, std::move(table.blocks)));
+  }
+  return *google_blocks_;
+}
+
+Result<OpenedFile> PublishedFile::OpenGoogle(PacketFile file) const {
+  auto blocks = GoogleBlocks(file);
+  auto index = blocks ? OpenGoogleIndex(index_path_, *blocks)
+                      : Result<std::unique_ptr<FlowIndex>>(Fail(blocks.error()));
+  if (!index) {
+    if (IsUnusable(index.error())) GiveUpIndex(index.error().message);
+    return OpenWithoutIndex(std::move(file));
+  }
+  OpenedFile opened;
+  opened.file = std::make_unique<PacketFile>(std::move(file));
+  opened.blocks = std::move(*blocks);
+  opened.index = std::move(*index);
+  opened.link_type = identity_.link_type;
   return opened;
 }
 

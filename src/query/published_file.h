@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,6 +89,8 @@ class PublishedFile final : public StoredFile {
   [[nodiscard]] Result<PacketFile> OpenPackets() const;
   [[nodiscard]] Result<std::shared_ptr<const BlockTable>> Walk(const PacketFile& file) const;
   [[nodiscard]] Result<OpenedFile> OpenWithoutIndex(PacketFile file) const;
+  [[nodiscard]] Result<OpenedFile> OpenGoogle(PacketFile file) const;
+  [[nodiscard]] Result<std::vector<BlockEntry>> GoogleBlocks(const PacketFile& file) const;
   [[nodiscard]] Status AddUncovered(OpenedFile& opened) const;
   [[nodiscard]] std::string DamageIn(const BlockTable& table) const;
 
@@ -101,12 +104,14 @@ class PublishedFile final : public StoredFile {
   TimeSpan indexed_times_;  // where there is an index
   bool covered_ = true;     // false: the file has blocks behind those that its index knows
   bool raw_ = false;
+  bool google_ = false;                              // file and index are the incumbent's
   std::shared_ptr<const IndexCache::Entry> cached_;  // null where nothing is to be kept
   TimeSpan guess_;                                   // where there is none
   std::shared_ptr<ProblemLog> log_;
   mutable std::atomic<bool> indexed_{false};
   mutable std::mutex walk_mutex_;
-  mutable std::shared_ptr<const BlockTable> walked_;  // under walk_mutex_
+  mutable std::shared_ptr<const BlockTable> walked_;              // under walk_mutex_
+  mutable std::optional<std::vector<BlockEntry>> google_blocks_;  // likewise
 };
 
 }  // namespace steno

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "index/google_v2.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "storage/output_file.h"
@@ -77,8 +78,9 @@ Result<UnsealedIndexes> FindUnsealed(const StoreDirectory& directory, std::set<s
       summary->raw ? found.raw.push_back(name) : void(sealed.insert(name));
     } else if (summary.error().code == ErrorCode::kCorrupt ||
                summary.error().code == ErrorCode::kUnsupported) {
-      // Without its packets it is retention's.
-      if (::access((directory.packets_directory + "/" + name).c_str(), F_OK) == 0)
+      // Without its packets it is retention's; the incumbent's is used as it is.
+      if (!IsLevelDbTable(directory.index_directory + "/" + name) &&
+          ::access((directory.packets_directory + "/" + name).c_str(), F_OK) == 0)
         found.unusable.push_back(name);
     }
   }

@@ -1,5 +1,6 @@
 #include "storage/block_walk.h"
 
+#include <linux/if_packet.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,11 +12,15 @@
 #include <optional>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "storage/packet_view.h"
 
 namespace steno {
 namespace {
+
+// Packets are stamped before they come into a block, and not in order when several CPUs receive.
+constexpr int64_t kForeignTimeSlackNs = kNsPerSecond;
 
 constexpr size_t kScanBytes = 1 << 20;  // read size of the searches
 
@@ -157,6 +162,36 @@ Result<BlockTable> WalkOwnBlocks(int fd, const std::string& path, uint64_t end) 
   }
   STENO_TRY(const uint64_t garbage, FindNonZero(fd, path, table.valid_bytes, end));
   table.clean = garbage == end && table.missing_blocks == 0;
+  return table;
+}
+
+Result<BlockTable> ListForeignBlocks(int fd, const std::string& path, uint64_t end) {
+  BlockTable table;
+  table.foreign = true;
+  std::array<uint8_t, kKernelHeaderBytes + sizeof(tpacket3_hdr)> start;
+  for (uint64_t at = 0; at + start.size() <= end; at += kForeignBlockBytes) {
+    STENO_TRY(const size_t got, ReadSome(fd, start, at, path));
+    KernelBlockHeader header;
+    std::memcpy(&header, start.data(), sizeof header);
+    if (got < start.size() || !LooksForeign(start) || header.used_bytes > end - at) {
+      table.clean = std::ranges::all_of(start, [](uint8_t byte) { return byte == 0; });
+      break;
+    }
+    const auto time = [](uint32_t seconds, uint32_t ns) { return int64_t{seconds} * kNsPerSecond + ns; };
+    tpacket3_hdr packet;
+    std::memcpy(&packet, start.data() + kKernelHeaderBytes, sizeof packet);
+    const auto [low, high] =
+        std::minmax({time(packet.tp_sec, packet.tp_nsec), time(header.opened_sec, header.opened_nsec),
+                     time(header.last_sec, header.last_nsec)});
+    table.blocks.push_back({.file_offset = at,
+                            .first_ns = low - kForeignTimeSlackNs,
+                            .last_ns = high + kForeignTimeSlackNs,
+                            .packet_count = header.packet_count,
+                            .used_bytes = header.used_bytes,
+                            .drops = 0,
+                            .flags = 0});
+    table.valid_bytes = at + header.used_bytes;
+  }
   return table;
 }
 

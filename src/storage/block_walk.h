@@ -25,6 +25,10 @@ bool LooksForeign(std::span<const uint8_t> start);
 Result<BlockTable> WalkOwnBlocks(int fd, const std::string& path, uint64_t end);
 Result<BlockTable> WalkForeignBlocks(int fd, const std::string& path, uint64_t end);
 
+// The same from the headers of the blocks alone: fast, and enclosing instead of exact times. Reads up to the
+// first thing that is no block; not clean if that is not zeros.
+Result<BlockTable> ListForeignBlocks(int fd, const std::string& path, uint64_t end);
+
 // The offset of the first byte that is not zero in [offset, end), or `end`. Skips holes and unwritten extents
 // without reading them.
 Result<uint64_t> FindNonZero(int fd, const std::string& path, uint64_t offset, uint64_t end);

@@ -81,4 +81,9 @@ Result<BlockTable> PacketFile::WalkBlocks(uint64_t limit) const {
   return WalkOwnBlocks(fd(), path_, end);
 }
 
+Result<BlockTable> PacketFile::ListForeignBlocks() const {
+  STENO_TRY(const uint64_t size, FileSize(fd(), path_));
+  return steno::ListForeignBlocks(fd(), path_, size);
+}
+
 }  // namespace steno

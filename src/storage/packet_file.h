@@ -45,6 +45,10 @@ class PacketFile {
   // error. `limit` bounds the walk to the file's first bytes (a live file: what is written so far).
   Result<BlockTable> WalkBlocks(uint64_t limit = UINT64_MAX) const;
 
+  // Of a file of the incumbent, from its block headers alone: times enclose those of the packets, and
+  // only damage of headers is seen.
+  Result<BlockTable> ListForeignBlocks() const;
+
  private:
   PacketFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "index/google_v2.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "index/verify.h"
@@ -68,8 +69,10 @@ std::pair<Repair, std::string> WhatIndexNeeds(const std::string& path, bool all)
   if (all) return {Repair::kRebuild, "as asked"};
   const auto summary = ReadIndexSummary(path);
   if (!summary && summary.error().sys_errno == ENOENT) return {Repair::kRebuild, "there was none"};
+  if (!summary && IsLevelDbTable(path)) return {Repair::kNone, ""};  // the incumbent's, used as it is
   if (!summary) return {Repair::kRebuild, summary.error().message};
-  if (const Status checked = CheckIndexFile(path); !checked) return {Repair::kRebuild, checked.error().message};
+  if (const Status checked = CheckIndexFile(path); !checked)
+    return {Repair::kRebuild, checked.error().message};
   return {summary->raw ? Repair::kCompact : Repair::kNone, "it was not sealed"};
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "index/block_summary.h"
+#include "index/google_v2.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "storage/packet_file.h"
@@ -186,6 +187,10 @@ Status CheckIndex(const PacketFile& file, const BlockTable& table, const std::st
     AddProblem(report, error.message + ": queries read the packet file whole; --reindex makes it anew");
     return {};
   };
+  if (table.foreign && IsLevelDbTable(path)) {
+    const auto blocks = MarkGoogleUnindexed(path, table.blocks);
+    return blocks ? Status() : unusable(blocks.error());
+  }
   if (!summary) return unusable(summary.error());
   const auto index = OpenSealedIndex(path);
   if (!index) return unusable(index.error());

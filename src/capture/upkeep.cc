@@ -1,12 +1,13 @@
 #include "capture/upkeep.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -36,8 +37,8 @@ struct Totals {
 };
 
 bool IsDirectory(const std::string& path) {
-  struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
 }
 
 // DIR is what --dir takes (it holds PKT<n> and IDX<n>), or, with --index_dir, a directory of packet files.

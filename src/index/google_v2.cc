@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "index/byte_stream.h"
 #include "index/segment.h"
 #include "packet/wire.h"
 
@@ -54,24 +55,13 @@ class PlainFile final : public leveldb::RandomAccessFile {
   std::string path_;
 };
 
-std::optional<uint64_t> ReadVarint(std::span<const uint8_t>& bytes) {
-  uint64_t value = 0;
-  for (unsigned shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
-    const uint8_t byte = bytes.front();
-    bytes = bytes.subspan(1);
-    value |= uint64_t{byte & 0x7fu} << shift;
-    if ((byte & 0x80) == 0) return value;
-  }
-  return std::nullopt;
-}
-
 // LevelDB allocates what a handle says before it looks whether there is so much.
 bool FooterFits(std::span<const uint8_t> footer, uint64_t file_bytes) {
-  std::span<const uint8_t> handles = footer.first(kHandleBytes);
+  ByteReader handles(footer.first(kHandleBytes));
   for (int handle = 0; handle < 2; ++handle) {
-    const auto offset = ReadVarint(handles);
-    const auto bytes = ReadVarint(handles);
-    if (!offset || !bytes || *offset > file_bytes || *bytes > file_bytes - *offset) return false;
+    const auto offset = handles.Varint<uint64_t>();
+    const auto bytes = handles.Varint<uint64_t>();
+    if (!handles.ok() || offset > file_bytes || bytes > file_bytes - offset) return false;
   }
   return true;
 }

@@ -24,14 +24,20 @@ bool PacketScout::Begin(Chain& chain, std::span<const uint8_t> block, uint32_t m
   return chain.at <= block.size() - sizeof(tpacket3_hdr) && chain.expected > 0;
 }
 
-// Notes the chain's packet and goes to the next; false at the end.
+// Goes to the next packet, after `found` of the block; false at the end.
+bool PacketScout::Advance(Chain& chain, uint32_t next, uint32_t found) {
+  chain.at += next;
+  return next != 0 && chain.at <= chain.bytes - sizeof(tpacket3_hdr) && found != chain.expected;
+}
+
+// Notes where the chain's packet is.
 bool PacketScout::Step(Chain& chain, uint32_t* offsets) {
   offsets[chain.packets++] = static_cast<uint32_t>(chain.at);
   const auto next = LoadLe<uint32_t>(chain.block + chain.at + offsetof(tpacket3_hdr, tp_next_offset));
-  chain.at += next;
-  return next != 0 && chain.at <= chain.bytes - sizeof(tpacket3_hdr) && chain.packets != chain.expected;
+  return Advance(chain, next, chain.packets);
 }
 
+// Adds the chain's packet to the summary.
 bool PacketScout::StepSummary(Chain& chain) {
   const uint8_t* const packet = chain.block + chain.at;
   const auto next = LoadLe<uint32_t>(packet + offsetof(tpacket3_hdr, tp_next_offset));
@@ -41,9 +47,7 @@ bool PacketScout::StepSummary(Chain& chain) {
                         LoadLe<uint32_t>(packet + offsetof(tpacket3_hdr, tp_nsec)),
                     captured);
   chain.complete = next == 0 && chain.summary.packets == chain.expected;
-  chain.at += next;
-  return next != 0 && chain.at <= chain.bytes - sizeof(tpacket3_hdr) &&
-         chain.summary.packets != chain.expected;
+  return Advance(chain, next, chain.summary.packets);
 }
 
 void PacketScout::Walk(std::span<const std::span<const uint8_t>> blocks, Aim aim) {

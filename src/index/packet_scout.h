@@ -50,6 +50,7 @@ class PacketScout {
   };
 
   static bool Begin(Chain& chain, std::span<const uint8_t> block, uint32_t most);
+  static bool Advance(Chain& chain, uint32_t next, uint32_t found);
   static bool Step(Chain& chain, uint32_t* offsets);
   static bool StepSummary(Chain& chain);
 

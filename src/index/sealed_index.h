@@ -28,6 +28,12 @@ struct IndexSummary {
 // If `digest` is not null, it becomes the index's, unless that is raw or damaged.
 Result<IndexSummary> ReadIndexSummary(const std::string& path, IndexDigest* digest = nullptr);
 
+// True for what is wrong with the index itself. Other failures (no descriptors, an I/O error) may not happen
+// again.
+inline bool IsUnusableIndex(const Error& error) {
+  return error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported;
+}
+
 // Reads all of an index of ours and checks its checksums. kCorrupt or kUnsupported as OpenSealedIndex().
 Status CheckIndexFile(const std::string& path);
 

@@ -183,7 +183,7 @@ Status CheckIndex(const PacketFile& file, const BlockTable& table, const std::st
   }
   report.indexed = true;
   const auto unusable = [&](const Error& error) -> Status {
-    if (error.code != ErrorCode::kCorrupt && error.code != ErrorCode::kUnsupported) return Fail(error);
+    if (!IsUnusableIndex(error)) return Fail(error);
     AddProblem(report, error.message + ": queries read the packet file whole; --reindex makes it anew");
     return {};
   };

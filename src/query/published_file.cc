@@ -29,11 +29,6 @@ constexpr int64_t kGuessSlackNs = 300 * kNsPerSecond;
 constexpr int64_t kMaxTime = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMinTime = std::numeric_limits<int64_t>::min();
 
-// Other failures (no descriptors, an I/O error) may not happen again.
-bool IsUnusable(const Error& error) {
-  return error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported;
-}
-
 int64_t ToNs(const timespec& time) { return int64_t{time.tv_sec} * kNsPerSecond + time.tv_nsec; }
 
 }  // namespace
@@ -170,11 +165,10 @@ Result<PacketFile> PublishedFile::OpenPackets() const {
 Result<OpenedFile> PublishedFile::Open() const {
   STENO_TRY(PacketFile file, OpenPackets());
   if (!indexed()) return OpenWithoutIndex(std::move(file));
-  if (google_) return OpenGoogle(std::move(file));
-  auto index = OpenSealedIndex(index_path_);
+  auto index = OpenIndex(file);
   if (!index) {
     // Retention deletes a file before its index: who has the file and no index reads it all.
-    if (IsUnusable(index.error())) GiveUpIndex(index.error().message);
+    if (IsUnusableIndex(index.error())) GiveUpIndex(index.error().message);
     return OpenWithoutIndex(std::move(file));
   }
   OpenedFile opened;
@@ -182,8 +176,14 @@ Result<OpenedFile> PublishedFile::Open() const {
   opened.index = std::move(*index);
   opened.blocks.assign(opened.index->blocks().begin(), opened.index->blocks().end());
   opened.link_type = identity_.link_type;
-  if (!covered_) STENO_CHECK_OK(AddUncovered(opened));
+  if (!covered_ && !google_) STENO_CHECK_OK(AddUncovered(opened));
   return opened;
+}
+
+Result<std::unique_ptr<FlowIndex>> PublishedFile::OpenIndex(const PacketFile& file) const {
+  if (!google_) return OpenSealedIndex(index_path_);
+  STENO_TRY(std::vector<BlockEntry> blocks, GoogleBlocks(file));
+  return OpenGoogleIndex(index_path_, std::move(blocks));
 }
 
 Result<std::vector<BlockEntry>> PublishedFile::GoogleBlocks(const PacketFile& file) const {
@@ -194,22 +194,6 @@ Result<std::vector<BlockEntry>> PublishedFile::GoogleBlocks(const PacketFile& fi
     STENO_TRY(google_blocks_, MarkGoogleUnindexed(index_path_, std::move(table.blocks)));
   }
   return *google_blocks_;
-}
-
-Result<OpenedFile> PublishedFile::OpenGoogle(PacketFile file) const {
-  auto blocks = GoogleBlocks(file);
-  auto index = blocks ? OpenGoogleIndex(index_path_, *blocks)
-                      : Result<std::unique_ptr<FlowIndex>>(Fail(blocks.error()));
-  if (!index) {
-    if (IsUnusable(index.error())) GiveUpIndex(index.error().message);
-    return OpenWithoutIndex(std::move(file));
-  }
-  OpenedFile opened;
-  opened.file = std::make_unique<PacketFile>(std::move(file));
-  opened.blocks = std::move(*blocks);
-  opened.index = std::move(*index);
-  opened.link_type = identity_.link_type;
-  return opened;
 }
 
 // A segment that could take no more blocks (or lost track of them) was sealed without the file's last ones.
@@ -234,7 +218,7 @@ std::string PublishedFile::DamageIn(const BlockTable& table) const {
 }
 
 Result<OpenedFile> PublishedFile::OpenForScan(const Error& why) const {
-  if (indexed() && IsUnusable(why)) GiveUpIndex(why.message);
+  if (indexed() && IsUnusableIndex(why)) GiveUpIndex(why.message);
   STENO_TRY(PacketFile file, OpenPackets());
   return OpenWithoutIndex(std::move(file));
 }

@@ -89,7 +89,7 @@ class PublishedFile final : public StoredFile {
   [[nodiscard]] Result<PacketFile> OpenPackets() const;
   [[nodiscard]] Result<std::shared_ptr<const BlockTable>> Walk(const PacketFile& file) const;
   [[nodiscard]] Result<OpenedFile> OpenWithoutIndex(PacketFile file) const;
-  [[nodiscard]] Result<OpenedFile> OpenGoogle(PacketFile file) const;
+  [[nodiscard]] Result<std::unique_ptr<FlowIndex>> OpenIndex(const PacketFile& file) const;
   [[nodiscard]] Result<std::vector<BlockEntry>> GoogleBlocks(const PacketFile& file) const;
   [[nodiscard]] Status AddUncovered(OpenedFile& opened) const;
   [[nodiscard]] std::string DamageIn(const BlockTable& table) const;

@@ -73,15 +73,16 @@ Result<UnsealedIndexes> FindUnsealed(const StoreDirectory& directory, std::set<s
   UnsealedIndexes found;
   for (const std::string& name : names) {
     if (!IsPacketFileName(name) || sealed.contains(name)) continue;
-    const auto summary = ReadIndexSummary(directory.index_directory + "/" + name);
+    const std::string path = directory.index_directory + "/" + name;
+    const auto summary = ReadIndexSummary(path);
     if (summary) {
       summary->raw ? found.raw.push_back(name) : void(sealed.insert(name));
-    } else if (summary.error().code == ErrorCode::kCorrupt ||
-               summary.error().code == ErrorCode::kUnsupported) {
-      // Without its packets it is retention's; the incumbent's is used as it is.
-      if (!IsLevelDbTable(directory.index_directory + "/" + name) &&
-          ::access((directory.packets_directory + "/" + name).c_str(), F_OK) == 0)
-        found.unusable.push_back(name);
+    } else if (IsUnusableIndex(summary.error())) {
+      if (IsLevelDbTable(path)) {
+        sealed.insert(name);  // the incumbent's is used as it is
+      } else if (::access((directory.packets_directory + "/" + name).c_str(), F_OK) == 0) {
+        found.unusable.push_back(name);  // without its packets it is retention's
+      }
     }
   }
   return found;

@@ -32,8 +32,8 @@ struct UnsealedIndexes {
   std::vector<std::string> unusable;  // ascending: damaged, or of another version
 };
 
-// Looks at the indexes of the directory whose names are not in `sealed`, which the names of sealed ones are
-// added to, and those that are gone are taken from.
+// Looks at the indexes of the directory whose names are not in `sealed`, which the names of sealed ones and
+// of the incumbent's are added to, and those that are gone are taken from.
 Result<UnsealedIndexes> FindUnsealed(const StoreDirectory& directory, std::set<std::string>& sealed);
 
 class IndexRebuilder {

@@ -2,32 +2,57 @@
 //
 // Links: steno_index steno_testing
 //
-// Input: a table of LevelDB. The blocks and the questions are fixed.
+// Input: a table of LevelDB. The packet file and the questions are fixed.
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/file.h"
 #include "index/google_v2.h"
+#include "index/google_v2_table.h"
+#include "testing/block_builder.h"
+#include "testing/random_frames.h"
+#include "testing/temp_dir.h"
+
+namespace {
+
+// Of four blocks, each with one frame of every shape.
+steno::PacketFile MakePacketFile() {
+  const steno::testing::TempDir temp;
+  const std::string path = temp.path() + "/1";
+  const steno::UniqueFd fd = steno::OpenFile(path, O_WRONLY | O_CREAT).value();
+  for (uint64_t block = 0; block < 4; ++block) {
+    steno::testing::BlockBuilder builder(1 << 20);
+    for (const auto& frame : steno::testing::EveryFrame()) STENO_CHECK(builder.Add(frame, 1));
+    STENO_CHECK(steno::WriteFully(fd.get(), builder.FinishForeign(), block << 20, path));
+  }
+  return steno::PacketFile::Open(path).value();
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using steno::Term;
   using steno::TermKind;
+  static const steno::PacketFile packets = MakePacketFile();
+  static const steno::BlockTable table = packets.ListForeignBlocks().value();
   const steno::UniqueFd file(::memfd_create("index", MFD_CLOEXEC));
   STENO_CHECK(file.valid());
   const std::string path = "/proc/self/fd/" + std::to_string(file.get());
   if (!steno::WriteFully(file.get(), {data, size}, 0, path)) return 0;
-  std::vector<steno::BlockEntry> blocks(4);
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    blocks[i].file_offset = i << 20;
-    blocks[i].used_bytes = 1 << 20;
-    blocks[i].packet_count = static_cast<uint32_t>(i);
-  }
   (void)steno::IsLevelDbTable(path);
-  if (auto marked = steno::MarkGoogleUnindexed(path, blocks)) blocks = std::move(*marked);
-  const auto index = steno::OpenGoogleIndex(path, blocks);
+  auto gaps = steno::FindGoogleGaps(path, packets, table.blocks);
+  if (!gaps) {  // as if it had been found before
+    gaps.emplace();
+    gaps->blocks = table.blocks;
+  }
+  const auto index =
+      steno::OpenGoogleIndex(path, std::make_shared<const steno::GoogleGaps>(std::move(*gaps)));
   if (!index) return 0;
   for (unsigned kind = 0; kind <= static_cast<unsigned>(TermKind::kMac); ++kind) {
     for (const unsigned family : {4u, 6u}) {

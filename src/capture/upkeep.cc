@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "index/google_v2.h"
+#include "index/google_v2_table.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "index/verify.h"

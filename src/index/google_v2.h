@@ -11,28 +11,23 @@
 //     05 label       32 bits; MPLS
 //     06 address     IPv6
 //
-// It knows the outermost layers only, and nothing of ARP. What our terms mean and it does not know is added:
-// every packet that may hold more than one IP layer is a candidate of each term, and a block with a packet
-// that is not in the index at all is read whole. So candidates are a superset, as of any index.
+// It knows the outermost layers only, nothing of ARP, and ports of whole headers of TCP and UDP only. What
+// our terms mean and it does not know is added: every packet that may hold more than one IP layer is a
+// candidate of each term, and packets that are in no list of it are candidates of what is seen in them
+// (google_v2_gaps.h). So candidates are a superset, as of any index.
 #pragma once
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "index/flow_index.h"
+#include "index/google_v2_gaps.h"
 
 namespace steno {
 
-// True if the file ends as a table of LevelDB does. No guess about the rest.
-bool IsLevelDbTable(const std::string& path);
-
-// The blocks of a file of the incumbent (from PacketFile::ListForeignBlocks()) with kBlockUnindexed where a
-// packet is missing in the index at `path`. Reads the positions of all packets once: to be kept.
-Result<std::vector<BlockEntry>> MarkGoogleUnindexed(const std::string& path, std::vector<BlockEntry> blocks);
-
 // A FlowIndex over the table: its "flows" are the granules of the file. kCorrupt or kUnsupported if it is
-// none. `blocks` from MarkGoogleUnindexed(). Any bytes are safe. Thread-safe.
-Result<std::unique_ptr<FlowIndex>> OpenGoogleIndex(const std::string& path, std::vector<BlockEntry> blocks);
+// none. `gaps` from FindGoogleGaps() of the same file. Any bytes are safe. Thread-safe.
+Result<std::unique_ptr<FlowIndex>> OpenGoogleIndex(const std::string& path,
+                                                   std::shared_ptr<const GoogleGaps> gaps);
 
 }  // namespace steno

@@ -16,7 +16,8 @@
 
 #include "base/file.h"
 #include "index/block_summary.h"
-#include "index/google_v2.h"
+#include "index/google_v2_gaps.h"
+#include "index/google_v2_table.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "storage/packet_file.h"
@@ -188,8 +189,8 @@ Status CheckIndex(const PacketFile& file, const BlockTable& table, const std::st
     return {};
   };
   if (table.foreign && IsLevelDbTable(path)) {
-    const auto blocks = MarkGoogleUnindexed(path, table.blocks);
-    return blocks ? Status() : unusable(blocks.error());
+    const auto gaps = FindGoogleGaps(path, file, table.blocks);
+    return gaps ? Status() : unusable(gaps.error());
   }
   if (!summary) return unusable(summary.error());
   const auto index = OpenSealedIndex(path);

@@ -17,7 +17,9 @@ struct IndexCache::State {
 
   const uint64_t limit;
   std::mutex mutex;
-  uint64_t bytes = 0;  // all below: guarded by mutex
+  uint64_t bytes = 0;  // of digests; this and all below: guarded by mutex
+  uint64_t claimed = 0;
+  uint64_t refused_claims = 0;
   uint64_t evictions = 0;
   std::set<Order> with_filters;
   std::set<Order> with_fences;
@@ -37,7 +39,7 @@ void IndexCache::State::Remove(Entry& entry) {
 }
 
 void IndexCache::State::Shrink() {
-  while (bytes > limit && !(with_filters.empty() && with_fences.empty())) {
+  while (bytes + claimed > limit && !(with_filters.empty() && with_fences.empty())) {
     ++evictions;
     const bool filters = !with_filters.empty();
     Entry& oldest = *(filters ? with_filters : with_fences).begin()->second;
@@ -64,10 +66,28 @@ std::shared_ptr<const IndexCache::Entry> IndexCache::Add(uint64_t file_id, Index
   return entry;
 }
 
+IndexCache::Claim::~Claim() {
+  const std::lock_guard lock(state_->mutex);
+  state_->claimed -= bytes_;
+}
+
+std::unique_ptr<const IndexCache::Claim> IndexCache::TryClaim(uint64_t bytes) const {
+  const std::lock_guard lock(state_->mutex);
+  if (bytes > state_->limit / 2 || state_->claimed > state_->limit / 2 - bytes) {
+    ++state_->refused_claims;
+    return nullptr;
+  }
+  state_->claimed += bytes;
+  state_->Shrink();
+  return std::make_unique<const Claim>(state_, bytes);
+}
+
 IndexCache::Totals IndexCache::totals() const {
   const std::lock_guard lock(state_->mutex);
   return {.limit_bytes = state_->limit,
-          .bytes = state_->bytes,
+          .bytes = state_->bytes + state_->claimed,
+          .claimed_bytes = state_->claimed,
+          .refused_claims = state_->refused_claims,
           .files_with_filters = state_->with_filters.size(),
           .files_with_fences = state_->with_fences.size(),
           .evictions = state_->evictions};

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "index/google_v2.h"
+#include "index/google_v2_table.h"
 #include "index/sealed_index.h"
 #include "query/may_match.h"
 
@@ -92,6 +93,7 @@ void PublishedFile::LoadIndex(uint64_t file_bytes, IndexCache* cache) {
   if (index_stamp_ == IndexStamp{}) return;
   if (!identity_.ours && IsLevelDbTable(index_path_)) {
     google_ = true;
+    if (cache != nullptr) cache_ = *cache;
     covered_ = false;  // times are guessed
     indexed_.store(true, std::memory_order_release);
     return;
@@ -182,18 +184,20 @@ Result<OpenedFile> PublishedFile::Open() const {
 
 Result<std::unique_ptr<FlowIndex>> PublishedFile::OpenIndex(const PacketFile& file) const {
   if (!google_) return OpenSealedIndex(index_path_);
-  STENO_TRY(std::vector<BlockEntry> blocks, GoogleBlocks(file));
-  return OpenGoogleIndex(index_path_, std::move(blocks));
+  STENO_TRY(std::shared_ptr<const GoogleGaps> gaps, FindGaps(file));
+  return OpenGoogleIndex(index_path_, std::move(gaps));
 }
 
-Result<std::vector<BlockEntry>> PublishedFile::GoogleBlocks(const PacketFile& file) const {
+Result<std::shared_ptr<const GoogleGaps>> PublishedFile::FindGaps(const PacketFile& file) const {
   const std::lock_guard lock(walk_mutex_);
-  if (!google_blocks_) {
+  if (!gaps_) {
     STENO_TRY(BlockTable table, file.ListForeignBlocks());
     if (!table.clean) return Fail(Error::Corrupt(path_ + ": there are bytes that are no blocks"));
-    STENO_TRY(google_blocks_, MarkGoogleUnindexed(index_path_, std::move(table.blocks)));
+    STENO_TRY(GoogleGaps gaps, FindGoogleGaps(index_path_, file, std::move(table.blocks)));
+    if (cache_ && !(claim_ = cache_->TryClaim(gaps.bytes()))) gaps.Shrink();
+    gaps_ = std::make_shared<const GoogleGaps>(std::move(gaps));
   }
-  return *google_blocks_;
+  return gaps_;
 }
 
 // A segment that could take no more blocks (or lost track of them) was sealed without the file's last ones.

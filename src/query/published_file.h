@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "index/google_v2_gaps.h"
 #include "query/flow_select.h"
 #include "query/index_cache.h"
 #include "query/store.h"
@@ -90,7 +91,7 @@ class PublishedFile final : public StoredFile {
   [[nodiscard]] Result<std::shared_ptr<const BlockTable>> Walk(const PacketFile& file) const;
   [[nodiscard]] Result<OpenedFile> OpenWithoutIndex(PacketFile file) const;
   [[nodiscard]] Result<std::unique_ptr<FlowIndex>> OpenIndex(const PacketFile& file) const;
-  [[nodiscard]] Result<std::vector<BlockEntry>> GoogleBlocks(const PacketFile& file) const;
+  [[nodiscard]] Result<std::shared_ptr<const GoogleGaps>> FindGaps(const PacketFile& file) const;
   [[nodiscard]] Status AddUncovered(OpenedFile& opened) const;
   [[nodiscard]] std::string DamageIn(const BlockTable& table) const;
 
@@ -105,13 +106,15 @@ class PublishedFile final : public StoredFile {
   bool covered_ = true;     // false: the file has blocks behind those that its index knows
   bool raw_ = false;
   bool google_ = false;                              // file and index are the incumbent's
+  std::optional<IndexCache> cache_;                  // where that is so: limits the memory of gaps_
   std::shared_ptr<const IndexCache::Entry> cached_;  // null where nothing is to be kept
   TimeSpan guess_;                                   // where there is none
   std::shared_ptr<ProblemLog> log_;
   mutable std::atomic<bool> indexed_{false};
   mutable std::mutex walk_mutex_;
-  mutable std::shared_ptr<const BlockTable> walked_;              // under walk_mutex_
-  mutable std::optional<std::vector<BlockEntry>> google_blocks_;  // likewise
+  mutable std::shared_ptr<const BlockTable> walked_;        // under walk_mutex_
+  mutable std::shared_ptr<const GoogleGaps> gaps_;          // likewise: of the incumbent's index
+  mutable std::unique_ptr<const IndexCache::Claim> claim_;  // likewise: for the memory of gaps_
 };
 
 }  // namespace steno

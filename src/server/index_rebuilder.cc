@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "index/google_v2.h"
+#include "index/google_v2_table.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "storage/output_file.h"

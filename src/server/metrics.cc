@@ -217,6 +217,12 @@ void AddIndexCache(Families& families, const IndexCache::Totals& cache) {
   families.Add(Type::Gauge, name, help, {{"kept", "fences"}}, static_cast<double>(cache.files_with_fences));
   families.Add(Type::Counter, "steno_index_cache_evictions_total", "Times that something was dropped.", {},
                static_cast<double>(cache.evictions));
+  families.Add(Type::Gauge, "steno_index_cache_claimed_bytes",
+               "Of the memory taken, what is kept of indexes of the incumbent.", {},
+               static_cast<double>(cache.claimed_bytes));
+  families.Add(Type::Counter, "steno_index_cache_refused_total",
+               "Times that there was no room for it: blocks with gaps are read whole.", {},
+               static_cast<double>(cache.refused_claims));
 }
 
 }  // namespace

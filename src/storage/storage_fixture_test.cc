@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -21,7 +20,6 @@ namespace steno {
 namespace {
 
 constexpr int kRefused = 77;
-constexpr size_t kForeignBytes = 1 << 20;
 
 void WriteLine(const char* path, const std::string& text) {
   const int fd = ::open(path, O_WRONLY | O_CLOEXEC);
@@ -112,14 +110,7 @@ TestFile MakeForeignFile(uint64_t seed, size_t blocks, size_t packets_per_block)
     }
     file.block_packets.push_back(builder.packets());
     file.block_offsets.push_back(file.bytes.size());
-    const auto ours = builder.Block();
-    KernelBlockHeader header;
-    std::memcpy(&header, ours.data(), sizeof header);
-    header.first_packet_offset = kKernelHeaderBytes;
-    header.used_bytes -= kPrivateHeaderBytes;
-    std::vector<uint8_t> block(kForeignBytes);
-    std::memcpy(block.data(), &header, sizeof header);
-    std::copy(ours.begin() + kFirstPacketOffset, ours.end(), block.begin() + kKernelHeaderBytes);
+    const auto block = builder.FinishForeign();
     file.bytes.insert(file.bytes.end(), block.begin(), block.end());
   }
   return file;

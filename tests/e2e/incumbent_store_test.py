@@ -32,6 +32,8 @@ def tunnels():
         header[2:4], header[9], header[10:12] = struct.pack(">H", 20 + len(payload)), protocol, b"\0\0"
         return outer[:14] + bytes(header) + payload
 
+    for protocol in (6, 17):  # it lists ports of whole headers only
+        yield lab.udp4("10.1.1.7", "10.2.0.1", 31071, 31072, protocol=protocol)[:38]
     yield ip(4, inner)
     yield ip(41, inner6[14:])
     yield ip(47, b"\0\0\x08\0" + inner)
@@ -94,7 +96,7 @@ def some_queries(chance, packets):
     queries = ["arp", "ip6", "tcp", "udp", "ip proto 47", "icmp", "mpls", "vlan 5", "sctp", "not udp", "port 31012", "host 10.9.9.9",
                "host 2001:db8::9", "net 2001:db8::/64 and portrange 31031-31060", "port 31021", "host 10.1.1.4", "ip host 10.1.1.4",
                "net 10.0.0.0/8 and not port 53", "src host 10.1.1.5", "ether src 02:00:00:00:00:01", "ip=10.9.9.0-10.9.9.255",
-               "net 0.0.0.0/0 and port 65431", "ip proto 0-255", "portrange 0-65535 and host 10.7.0.1"]
+               "net 0.0.0.0/0 and port 65431", "port 31071", "tcp port 31072", "ip proto 0-255", "portrange 0-65535 and host 10.7.0.1"]
     for _ in range(60):
         frame = chance.choice(packets)[2]
         if frame[12:14] != b"\x08\0" or len(frame) < 38:

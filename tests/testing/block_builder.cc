@@ -124,6 +124,20 @@ std::vector<uint8_t> BlockBuilder::Finish(uint64_t file_id, uint64_t file_tag, u
   return padded;
 }
 
+std::vector<uint8_t> BlockBuilder::FinishForeign() {
+  constexpr size_t kForeignBytes = 1 << 20;
+  const std::span<uint8_t> ours = Block();
+  STENO_CHECK(ours.size() - kPrivateHeaderBytes <= kForeignBytes);
+  KernelBlockHeader header;
+  std::memcpy(&header, ours.data(), sizeof header);
+  header.first_packet_offset = kKernelHeaderBytes;
+  header.used_bytes -= kPrivateHeaderBytes;
+  std::vector<uint8_t> block(kForeignBytes);
+  std::memcpy(block.data(), &header, sizeof header);
+  std::copy(ours.begin() + kFirstPacketOffset, ours.end(), block.begin() + kKernelHeaderBytes);
+  return block;
+}
+
 void BlockBuilder::Clear() {
   used_ = kFirstPacketOffset;
   last_ = 0;

@@ -28,6 +28,9 @@ class BlockBuilder {
   std::vector<uint8_t> Finish(uint64_t file_id, uint64_t file_tag, uint64_t file_offset, uint64_t sequence,
                               uint64_t drops = 0, uint16_t thread = 0);
 
+  // The block as the incumbent writes it: without private header, packets from byte 48 on, 1 MiB on disk.
+  std::vector<uint8_t> FinishForeign();
+
   // Empties it for the next block.
   void Clear();
 

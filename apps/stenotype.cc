@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
       ParseCaptureFlags(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1));
   if (!parsed) {
     std::fprintf(stderr, "stenotype: %s\n", parsed.error().message.c_str());
-    return 1;
+    return EX_USAGE;
   }
   if (!parsed->help.empty()) {
     std::fputs(parsed->help.c_str(), stdout);

@@ -6,13 +6,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "base/file.h"
+#include "index/google_v2_gaps.h"
 #include "index/google_v2_table.h"
+#include "index/owner.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "index/verify.h"
@@ -22,6 +26,8 @@ namespace steno {
 namespace {
 
 enum ExitStatus : int { kClean = 0, kProblems = 1, kUnreadable = 2 };
+
+constexpr std::string_view kPrefix = "PKT";
 
 struct DirectoryPair {
   std::string packets;
@@ -45,8 +51,19 @@ bool IsDirectory(const std::string& path) {
 Result<std::vector<DirectoryPair>> FindDirectories(const UpkeepOptions& options) {
   if (!options.index_directory.empty())
     return std::vector{DirectoryPair{options.directory, options.index_directory}};
+  STENO_TRY(const std::vector<std::string> names, ListDirectory(options.directory));
+  std::vector<unsigned> numbers;  // a thread's directory may have been taken away
+  for (const std::string& name : names) {
+    unsigned number = 0;
+    const auto [end, error] = std::from_chars(name.data() + std::min(name.size(), kPrefix.size()),
+                                              name.data() + name.size(), number);
+    const bool whole = error == std::errc() && end == name.data() + name.size();
+    if (name.starts_with(kPrefix) && whole && IsDirectory(options.directory + "/" + name))
+      numbers.push_back(number);
+  }
+  std::ranges::sort(numbers);
   std::vector<DirectoryPair> pairs;
-  for (unsigned n = 0; IsDirectory(fmt::format("{}/PKT{}", options.directory, n)); ++n) {
+  for (const unsigned n : numbers) {
     pairs.push_back(
         {fmt::format("{}/PKT{}", options.directory, n), fmt::format("{}/IDX{}", options.directory, n)});
   }
@@ -65,16 +82,58 @@ Result<std::vector<std::string>> PacketFileNames(const std::string& directory) {
 
 enum class Repair : uint8_t { kNone, kCompact, kRebuild };
 
-// What the index at `path` needs, and why.
-std::pair<Repair, std::string> WhatIndexNeeds(const std::string& path, bool all) {
-  if (all) return {Repair::kRebuild, "as asked"};
+struct Need {
+  Repair repair = Repair::kNone;
+  std::string why;
+};
+
+// Whether the index of ours at `path` is whole, and of this packet file.
+Status CheckIndexOf(const PacketFile& file, const std::string& path, uint64_t index_tag) {
+  STENO_TRY(const uint64_t file_tag, ReadFileTag(file));
+  STENO_CHECK_OK(CheckFileTag(path, index_tag, file_tag));
+  STENO_CHECK_OK(CheckIndexFile(path));
+  STENO_TRY(const auto index, OpenSealedIndex(path));
+  STENO_TRY(const BlockTable table, file.WalkBlocks());
+  return CheckBlocks(path, index->blocks(), table);
+}
+
+// What the index at `path` needs. Indexes of the incumbent are used as they are.
+Result<Need> WhatIndexNeeds(const PacketFile& file, const std::string& path, bool all) {
   const auto summary = ReadIndexSummary(path);
-  if (!summary && summary.error().sys_errno == ENOENT) return {Repair::kRebuild, "there was none"};
-  if (!summary && IsLevelDbTable(path)) return {Repair::kNone, ""};  // the incumbent's, used as it is
-  if (!summary) return {Repair::kRebuild, summary.error().message};
-  if (const Status checked = CheckIndexFile(path); !checked)
-    return {Repair::kRebuild, checked.error().message};
-  return {summary->raw ? Repair::kCompact : Repair::kNone, "it was not sealed"};
+  if (!summary && summary.error().sys_errno == ENOENT) return Need{Repair::kRebuild, "there was none"};
+  Status checked;
+  if (IsLevelDbTable(path)) {
+    STENO_TRY(BlockTable table, file.WalkBlocks());
+    const auto gaps = FindGoogleGaps(path, file, std::move(table.blocks));
+    if (gaps) return Need{};
+    checked = Fail(gaps.error());
+  } else if (all) {
+    return Need{Repair::kRebuild, "as asked"};
+  } else {
+    checked = summary ? CheckIndexOf(file, path, summary->file_tag) : Fail(summary.error());
+  }
+  if (!checked && !IsUnusableIndex(checked.error())) return Fail(checked.error());
+  if (!checked) return Need{Repair::kRebuild, checked.error().message};
+  if (summary->raw) return Need{Repair::kCompact, "it was not sealed"};
+  return Need{};
+}
+
+// Makes it if that is needed. Returns what was done.
+Result<Need> MakeIndex(const DirectoryPair& directories, const std::string& name, bool all) {
+  const std::string path = directories.packets + "/" + name;
+  STENO_TRY(const PacketFile file, PacketFile::Open(path));
+  STENO_TRY(Need need, WhatIndexNeeds(file, directories.indexes + "/" + name, all));
+  switch (need.repair) {
+    case Repair::kNone:
+      break;
+    case Repair::kCompact:
+      STENO_CHECK_OK(CompactIndex(directories.indexes, name));
+      break;
+    case Repair::kRebuild:
+      STENO_CHECK_OK(RebuildIndex(path, directories.indexes, name));
+      break;
+  }
+  return need;
 }
 
 void Reindex(const DirectoryPair& directories, const std::string& name, bool all, std::FILE* out,
@@ -83,14 +142,11 @@ void Reindex(const DirectoryPair& directories, const std::string& name, bool all
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0 || info.st_size == 0) return;  // gone meanwhile, or nothing to index
   ++totals.files;
-  const auto [repair, why] = WhatIndexNeeds(directories.indexes + "/" + name, all);
-  if (repair == Repair::kNone) return;
-  const Status made = repair == Repair::kCompact ? CompactIndex(directories.indexes, name)
-                                                 : RebuildIndex(path, directories.indexes, name);
-  if (made) {
+  const Result<Need> made = MakeIndex(directories, name, all);
+  if (made && made->repair != Repair::kNone) {
     ++totals.done;
-    fmt::print(out, "{}: index made: {}\n", path, why);
-  } else if (::access(path.c_str(), F_OK) == 0) {
+    fmt::print(out, "{}: index made: {}\n", path, made->why);
+  } else if (!made && ::access(path.c_str(), F_OK) == 0) {
     ++totals.problems;
     fmt::print(out, "{}: no index made: {}\n", path, made.error().message);
   }

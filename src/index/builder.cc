@@ -34,7 +34,7 @@ constexpr uint32_t kNoGranule = UINT32_MAX;
 struct IndexBuilder::Impl {
   explicit Impl(FlowTable flow_table) : table(std::move(flow_table)) {}
 
-  void Begin(const SegmentMemory* new_segment);
+  void Begin(const SegmentMemory* new_segment, uint32_t pair_limit);
   BlockSummary AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops);
   void AddBatch(size_t packets);
   bool OpenGranule(uint64_t file_offset);
@@ -50,6 +50,8 @@ struct IndexBuilder::Impl {
   bool full = false;
   bool block_unindexed = false;  // some packet of the current block did not get into the index
 
+  uint32_t max_pairs = kSegmentMaxPairs;
+
   // How far each array of the segment has grown.
   uint32_t flows = 0;
   uint32_t key_bytes = 0;
@@ -62,10 +64,11 @@ struct IndexBuilder::Impl {
   std::array<uint64_t, kBatch> offsets{};
 };
 
-void IndexBuilder::Impl::Begin(const SegmentMemory* new_segment) {
+void IndexBuilder::Impl::Begin(const SegmentMemory* new_segment, uint32_t pair_limit) {
   active = new_segment != nullptr;
   segment = active ? *new_segment : SegmentMemory{};
   full = false;
+  max_pairs = std::min(pair_limit, kSegmentMaxPairs);
   flows = key_bytes = pairs = granules = blocks = 0;
   table.Start();
 }
@@ -102,7 +105,7 @@ bool IndexBuilder::Impl::AddPacket(const FlowKey& key, uint64_t hash) {
   if (slot == nullptr) return false;
   const bool known = table.Occupied(*slot);
   if (known && slot->last_granule == granule) return true;
-  if (pairs == kSegmentMaxPairs) return false;
+  if (pairs == max_pairs) return false;
   if (!known && AddFlow(*slot, key, hash) == nullptr) return false;
   slot->last_granule = granule;
   segment.pairs[pairs++] = slot->flow;
@@ -185,7 +188,9 @@ IndexBuilder::IndexBuilder(IndexBuilder&&) noexcept = default;
 IndexBuilder& IndexBuilder::operator=(IndexBuilder&&) noexcept = default;
 IndexBuilder::~IndexBuilder() = default;
 
-void IndexBuilder::Begin(const SegmentMemory* segment) { impl_->Begin(segment); }
+void IndexBuilder::Begin(const SegmentMemory* segment, uint32_t max_pairs) {
+  impl_->Begin(segment, max_pairs);
+}
 
 void IndexBuilder::LookAhead(std::span<const std::span<const uint8_t>> blocks) {
   impl_->scout.Walk(blocks, impl_->active ? PacketScout::Aim::kOffsets : PacketScout::Aim::kSummaries);

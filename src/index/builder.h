@@ -23,8 +23,8 @@ class IndexBuilder {
   ~IndexBuilder();
 
   // Starts on a segment that Reset() has just prepared. Null: no index for this file (AddBlock then only
-  // summarises).
-  void Begin(const SegmentMemory* segment);
+  // summarises). `max_pairs`: it is full with so many pairs of flow and granule.
+  void Begin(const SegmentMemory* segment, uint32_t max_pairs = kSegmentMaxPairs);
 
   // Walks the packets of `block` (kernel header first, used_bytes long), which will be written at
   // `file_offset`, and adds them. The block counts for readers only after Publish(). `drops`: lost before

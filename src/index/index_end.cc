@@ -18,7 +18,10 @@ IndexFooter SummarizeSegment(const SegmentSnapshot& segment) {
     const BlockEntry& block = live.entry;
     footer.packet_file_bytes =
         std::max(footer.packet_file_bytes, block.file_offset + AlignUp(block.used_bytes, kDiskAlignment));
-    if ((block.flags & kBlockUnindexed) != 0) footer.flags |= kIndexOpen;
+    if ((block.flags & kBlockUnindexed) != 0) {
+      footer.flags |= kIndexOpen;
+      footer.pairs_when_full = static_cast<uint32_t>(segment.pairs.size());
+    }
     if (block.packet_count == 0) continue;
     const bool first = footer.packets == 0;
     footer.first_ns = first ? block.first_ns : std::min(footer.first_ns, block.first_ns);

@@ -137,6 +137,7 @@ Result<IndexSummary> ReadIndexSummary(const std::string& path, IndexDigest* dige
                       .packet_file_bytes = footer.packet_file_bytes,
                       .index_bytes = footer.index_bytes,
                       .flows = footer.flows,
+                      .pairs_when_full = footer.pairs_when_full,
                       .raw = file->raw()};
 }
 

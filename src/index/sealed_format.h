@@ -73,7 +73,9 @@ struct IndexFooter {
   uint32_t bloom_v4_blocks;
   uint32_t bloom_v6_blocks;
   uint32_t flags;  // kIndexRaw, kIndexOpen
-  uint8_t reserved[16];
+  // Where blocks are unindexed: the pairs of flow and granule that were taken until it was full. Else 0.
+  uint32_t pairs_when_full;
+  uint8_t reserved[12];
   uint32_t crc;  // of section table and footer with this field 0
   uint32_t version;
   uint64_t magic;

@@ -22,7 +22,8 @@ struct IndexSummary {
   uint64_t packet_file_bytes = 0;
   uint64_t index_bytes = 0;
   uint32_t flows = 0;
-  bool raw = false;  // not sealed yet (index/raw_index.h)
+  uint32_t pairs_when_full = 0;  // where blocks are unindexed (sealed_format.h)
+  bool raw = false;              // not sealed yet (index/raw_index.h)
 };
 
 // If `digest` is not null, it becomes the index's, unless that is raw or damaged.

@@ -38,10 +38,18 @@ class Sealer {
 // The same once, with memory of its own.
 Status SealSegment(const SegmentSnapshot& segment, const std::string& directory, const std::string& name);
 
+struct RebuildOptions {
+  size_t max_blocks = kSegmentMaxBlocks;  // only the file's first ones
+  uint32_t max_pairs = kSegmentMaxPairs;  // full with so many pairs of flow and granule
+  // Called before so many bytes are read; may wait. False ends the work: kCancelled.
+  std::function<bool(uint64_t bytes)> before_read;
+};
+
 // Builds the index of a packet file that has none, by reading its packets once, in private memory. A file
-// with more flows than a segment holds gets an index whose last blocks are marked unindexed.
+// with more flows than a segment holds gets an index whose last blocks are marked unindexed, one with more
+// blocks an index without the last ones.
 Status RebuildIndex(const std::string& packet_path, const std::string& index_directory,
-                    const std::string& name);
+                    const std::string& name, const RebuildOptions& options = {});
 
 // Seals a raw index and replaces it.
 Status CompactIndex(const std::string& directory, const std::string& name);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "index/block_summary.h"
 #include "index/google_v2_gaps.h"
 #include "index/google_v2_table.h"
+#include "index/owner.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "storage/packet_file.h"
@@ -27,6 +29,7 @@ namespace steno {
 namespace {
 
 constexpr size_t kCompareBytes = 1 << 20;
+constexpr int kMaxAttempts = 3;
 
 // A directory of our own that goes with us.
 class ScratchDirectory {
@@ -103,35 +106,15 @@ Status CheckPackets(const PacketFile& file, const BlockTable& table, FileReport&
   return {};
 }
 
-bool SameBlock(const BlockEntry& a, const BlockEntry& b) {
-  return a.file_offset == b.file_offset && a.first_ns == b.first_ns && a.last_ns == b.last_ns &&
-         a.packet_count == b.packet_count && a.used_bytes == b.used_bytes;
-}
-
-// Whether the index is of these blocks and of all their packets; false if comparing it makes no sense.
-bool CheckIndexedBlocks(const std::string& path, const FlowIndex& index, const BlockTable& table,
-                        FileReport& report) {
-  const std::span<const BlockEntry> blocks = index.blocks();
-  for (size_t i = 0; i < std::min(blocks.size(), table.blocks.size()); ++i) {
-    if (SameBlock(blocks[i], table.blocks[i])) continue;
-    AddProblem(report, fmt::format("{}: block {} is at byte {} with {} packets, expected byte {} and {}",
-                                   path, i, blocks[i].file_offset, blocks[i].packet_count,
-                                   table.blocks[i].file_offset, table.blocks[i].packet_count));
-    return false;
-  }
-  if (blocks.size() > table.blocks.size()) {
-    AddProblem(report, fmt::format("{}: {} blocks, but the packet file has {}", path, blocks.size(),
-                                   table.blocks.size()));
-    return false;
-  }
-  const auto left_out =
-      static_cast<size_t>(std::ranges::count_if(
-          blocks, [](const BlockEntry& block) { return (block.flags & kBlockUnindexed) != 0; })) +
-      table.blocks.size() - blocks.size();
-  if (left_out == 0) return true;
+// A note if there are blocks of which queries read everything.
+void CountLeftOut(const std::string& path, std::span<const BlockEntry> indexed, const BlockTable& table,
+                  FileReport& report) {
+  const auto unindexed = std::ranges::count_if(
+      indexed, [](const BlockEntry& block) { return (block.flags & kBlockUnindexed) != 0; });
+  const size_t left_out = static_cast<size_t>(unindexed) + table.blocks.size() - indexed.size();
+  if (left_out == 0) return;
   report.notes.push_back(fmt::format("{}: {} of {} blocks are not in it: queries read them whole", path,
                                      left_out, table.blocks.size()));
-  return false;
 }
 
 // The offset of the first difference, or nullopt.
@@ -153,12 +136,15 @@ Result<std::optional<uint64_t>> FirstDifference(const std::string& a_path, const
   }
 }
 
-// Compares the index with one that is made anew.
-Status CompareIndex(const PacketFile& file, const std::string& path, bool raw, FileReport& report) {
+// Compares the index with one that is made anew from the same blocks.
+Status CompareIndex(const PacketFile& file, const std::string& path, const IndexSummary& summary,
+                    size_t blocks, FileReport& report) {
   STENO_TRY(const ScratchDirectory scratch, ScratchDirectory::Make());
-  STENO_CHECK_OK(RebuildIndex(file.path(), scratch.path(), "0"));
+  RebuildOptions options{.max_blocks = blocks, .before_read = {}};
+  if (summary.pairs_when_full != 0) options.max_pairs = summary.pairs_when_full;
+  STENO_CHECK_OK(RebuildIndex(file.path(), scratch.path(), "0", options));
   std::string compared = path;
-  if (raw) {
+  if (summary.raw) {
     std::error_code error;
     compared = scratch.path() + "/1";
     std::filesystem::copy_file(path, compared, error);
@@ -169,10 +155,23 @@ Status CompareIndex(const PacketFile& file, const std::string& path, bool raw, F
   if (differs) {
     AddProblem(report,
                fmt::format("{}: byte {} on is not what the packets give: queries may miss some; --reindex "
-                           "makes it anew",
+                           "--all makes it anew",
                            path, *differs));
   }
   return {};
+}
+
+// The errors are those of the index itself, too.
+Status CheckOwnIndex(const PacketFile& file, const BlockTable& table, const std::string& path,
+                     const IndexSummary& summary, FileReport& report) {
+  STENO_TRY(const uint64_t file_tag, ReadFileTag(file));
+  STENO_CHECK_OK(CheckFileTag(path, summary.file_tag, file_tag));
+  STENO_CHECK_OK(CheckIndexFile(path));
+  STENO_TRY(const auto index, OpenSealedIndex(path));
+  if (summary.raw) report.notes.push_back(path + ": not sealed yet: queries scan it");
+  STENO_CHECK_OK(CheckBlocks(path, index->blocks(), table));
+  CountLeftOut(path, index->blocks(), table, report);
+  return CompareIndex(file, path, summary, index->blocks().size(), report);
 }
 
 Status CheckIndex(const PacketFile& file, const BlockTable& table, const std::string& path,
@@ -183,22 +182,39 @@ Status CheckIndex(const PacketFile& file, const BlockTable& table, const std::st
     return {};
   }
   report.indexed = true;
-  const auto unusable = [&](const Error& error) -> Status {
-    if (!IsUnusableIndex(error)) return Fail(error);
-    AddProblem(report, error.message + ": queries read the packet file whole; --reindex makes it anew");
-    return {};
-  };
+  Status checked;
   if (table.foreign && IsLevelDbTable(path)) {
     const auto gaps = FindGoogleGaps(path, file, table.blocks);
-    return gaps ? Status() : unusable(gaps.error());
+    if (!gaps) checked = Fail(gaps.error());
+  } else {
+    checked = summary ? CheckOwnIndex(file, table, path, *summary, report) : Fail(summary.error());
   }
-  if (!summary) return unusable(summary.error());
-  const auto index = OpenSealedIndex(path);
-  if (!index) return unusable(index.error());
-  if (summary->raw) report.notes.push_back(path + ": not sealed yet: queries scan it");
-  if (!CheckIndexedBlocks(path, **index, table, report)) return {};
-  const Status compared = CompareIndex(file, path, summary->raw, report);
-  return compared ? Status() : unusable(compared.error());
+  if (checked || !IsUnusableIndex(checked.error())) return checked;
+  AddProblem(report,
+             checked.error().message + ": queries read the packet file whole; --reindex makes it anew");
+  return {};
+}
+
+// Of the file at `path`, to see whether it has been replaced; all zero if there is none.
+struct stat StateOf(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return info;
+}
+
+// The server may seal or rebuild an index meanwhile: what was seen of the old one does not count.
+Status CheckSteadyIndex(const PacketFile& file, const BlockTable& table, const std::string& path,
+                        FileReport& report) {
+  const FileReport before = report;
+  for (int attempt = 0;; ++attempt) {
+    const struct stat state = StateOf(path);
+    const Status checked = CheckIndex(file, table, path, report);
+    const struct stat now = StateOf(path);
+    const bool steady = state.st_ino == now.st_ino && state.st_ctim.tv_sec == now.st_ctim.tv_sec &&
+                        state.st_ctim.tv_nsec == now.st_ctim.tv_nsec;
+    if (steady || attempt == kMaxAttempts) return checked;
+    report = before;
+  }
 }
 
 }  // namespace
@@ -210,7 +226,7 @@ Result<FileReport> VerifyFile(const std::string& packet_path, const std::string&
   report.foreign = table.foreign;
   report.blocks = table.blocks.size();
   STENO_CHECK_OK(CheckPackets(file, table, report));
-  STENO_CHECK_OK(CheckIndex(file, table, index_path, report));
+  STENO_CHECK_OK(CheckSteadyIndex(file, table, index_path, report));
   return report;
 }
 

@@ -132,6 +132,33 @@ TEST_F(VerifyTest, SaysWhenBlocksAreNotIndexed) {
   EXPECT_NE(report.notes.front().find("1 of 4 blocks"), std::string::npos) << report.notes.front();
 }
 
+// As a flood leaves it: full within the second block.
+TEST_F(VerifyTest, AnIndexWithoutAllBlocksIsCheckedToo) {
+  ASSERT_TRUE(RebuildIndex(packets_, temp_.path() + "/index", "1", {.max_pairs = 150, .before_read = {}}));
+  const FileReport report = Verify();
+  EXPECT_EQ(report.problems, std::vector<std::string>());
+  ASSERT_EQ(report.notes.size(), 1u);
+  EXPECT_NE(report.notes.front().find("of 3 blocks"), std::string::npos) << report.notes.front();
+
+  std::mt19937_64 random(7);
+  const Bytes whole = Read(index_);
+  for (unsigned round = 0; round < 100; ++round) {
+    Bytes damaged = whole;
+    const size_t at = random() % damaged.size();
+    damaged[at] ^= static_cast<uint8_t>(1u << random() % 8);
+    Write(index_, damaged);
+    EXPECT_EQ(Problems(), 1u) << "byte " << at;
+  }
+  // Right checksums, and not what the packets give.
+  ASSERT_TRUE(RebuildIndex(packets_, temp_.path() + "/index", "1", {.max_pairs = 149, .before_read = {}}));
+  EXPECT_EQ(Problems(), 0u);
+  Bytes packets = Read(packets_);
+  packets[offsets_[0] + kFirstPacketOffset + 82 + 7] ^= 1;   // a MAC address of the first packet
+  packets[offsets_[0] + kFirstPacketOffset + 82 + 30] ^= 1;  // and one of its IP addresses
+  Write(packets_, packets);
+  EXPECT_EQ(Problems(), 1u);
+}
+
 TEST_F(VerifyTest, AFileThatIsGoneIsAnError) {
   std::filesystem::remove(packets_);
   EXPECT_FALSE(VerifyFile(packets_, index_));

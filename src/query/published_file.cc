@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "index/google_v2.h"
 #include "index/google_v2_table.h"
+#include "index/owner.h"
 #include "index/sealed_index.h"
 #include "query/may_match.h"
 
@@ -104,11 +105,8 @@ void PublishedFile::LoadIndex(uint64_t file_bytes, IndexCache* cache) {
     if (!IsGone(summary.error())) GiveUpIndex(summary.error().message);
     return;
   }
-  if (summary->file_tag != identity_.file_tag) {
-    GiveUpIndex(fmt::format("{}: index of another file: tag {:016x}, expected {:016x}", index_path_,
-                            summary->file_tag, identity_.file_tag));
-    return;
-  }
+  if (const Status owned = CheckFileTag(index_path_, summary->file_tag, identity_.file_tag); !owned)
+    return GiveUpIndex(owned.error().message);
   indexed_times_ = {summary->first_ns, summary->last_ns};
   covered_ = file_bytes <= summary->packet_file_bytes;
   raw_ = summary->raw;

@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 #include <unordered_set>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "index/google_v2_table.h"
+#include "index/owner.h"
 #include "index/sealed_index.h"
 #include "index/sealer.h"
 #include "storage/output_file.h"
@@ -23,6 +25,9 @@ namespace {
 // ioprio_set(2); <linux/ioprio.h> is not part of glibc.
 constexpr int kIoprioWhoProcess = 1;
 constexpr int kIoprioIdle = 3 << 13;
+
+// The server's stop is noticed within this.
+constexpr int64_t kMaxNapNs = 20 * kNsPerMs;
 
 void LowerThreadPriority() {
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 19);
@@ -38,6 +43,14 @@ std::string DirectoryState(const StoreDirectory& directory) {
     state += fmt::format("{}.{} ", info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
   }
   return state;
+}
+
+// False if the index is one of another packet file. What cannot be told now is told by whoever reads it.
+bool IsOf(const std::string& packet_path, const std::string& path, const IndexSummary& index) {
+  const auto file = PacketFile::Open(packet_path);
+  if (!file) return true;
+  const auto file_tag = ReadFileTag(*file);
+  return !file_tag || CheckFileTag(path, index.file_tag, *file_tag);
 }
 
 }  // namespace
@@ -75,8 +88,10 @@ Result<UnsealedIndexes> FindUnsealed(const StoreDirectory& directory, std::set<s
     if (!IsPacketFileName(name) || sealed.contains(name)) continue;
     const std::string path = directory.index_directory + "/" + name;
     const auto summary = ReadIndexSummary(path);
-    if (summary) {
+    if (summary && IsOf(directory.packets_directory + "/" + name, path, *summary)) {
       summary->raw ? found.raw.push_back(name) : void(sealed.insert(name));
+    } else if (summary) {
+      found.unusable.push_back(name);
     } else if (IsUnusableIndex(summary.error())) {
       if (IsLevelDbTable(path)) {
         sealed.insert(name);  // the incumbent's is used as it is
@@ -118,7 +133,7 @@ void IndexRebuilder::Pass(const std::stop_token& stop) {
     bool waiting = false;
     for (const Work& work : FindWork(i, waiting)) {
       if (stop.stop_requested()) return;
-      if (!retry_after_ns_.contains(directory.packets_directory + "/" + work.name)) Do(directory, work);
+      if (!retry_after_ns_.contains(directory.packets_directory + "/" + work.name)) Do(directory, work, stop);
     }
     if (!waiting) seen_[i] = state;
   }
@@ -144,12 +159,29 @@ std::vector<IndexRebuilder::Work> IndexRebuilder::FindWork(size_t directory, boo
   return work;
 }
 
-void IndexRebuilder::Do(const StoreDirectory& directory, const Work& work) {
+// Spends `bytes` of what may be read per second: sleeps until they are due. False if it is time to stop.
+bool IndexRebuilder::Spend(uint64_t bytes, const std::stop_token& stop) {
+  if (options_.bytes_per_second == 0) return !stop.stop_requested();
+  const int64_t now = MonotonicNs();
+  const int64_t due = std::max(now, next_read_ns_);  // what was not used before is not saved up
+  next_read_ns_ = due + static_cast<int64_t>(static_cast<double>(bytes) /
+                                             static_cast<double>(options_.bytes_per_second) * kNsPerSecond);
+  if (due > now) stats_.rebuild_waits.fetch_add(1);
+  while (!stop.stop_requested() && MonotonicNs() < due) {
+    const int64_t left = due - MonotonicNs();
+    std::this_thread::sleep_for(std::chrono::nanoseconds(std::clamp<int64_t>(left, 0, kMaxNapNs)));
+  }
+  return !stop.stop_requested();
+}
+
+void IndexRebuilder::Do(const StoreDirectory& directory, const Work& work, const std::stop_token& stop) {
   const std::string path = directory.packets_directory + "/" + work.name;
   const bool compact = work.repair == Repair::kCompact;
   const int64_t start_ns = MonotonicNs();
+  const RebuildOptions options{.before_read = [&](uint64_t bytes) { return Spend(bytes, stop); }};
   const Status status = compact ? CompactIndex(directory.index_directory, work.name)
-                                : RebuildIndex(path, directory.index_directory, work.name);
+                                : RebuildIndex(path, directory.index_directory, work.name, options);
+  if (!status && status.error().code == ErrorCode::kCancelled) return;
   {
     const std::lock_guard lock(mutex_);
     orphans_.erase(path);

@@ -1,6 +1,7 @@
 // IndexRebuilder: gives published packet files without an index (left by a crash or a full disk), or with one
 // that cannot be read, theirs, and seals indexes that were written raw; one file at a time, at the lowest
-// priority of processor and disk. Until then queries read such files whole, and raw indexes as they are.
+// priority of processor and disk, and so many bytes a second at most. Until then queries read such files
+// whole, and raw indexes as they are.
 #pragma once
 
 #include <chrono>
@@ -29,7 +30,7 @@ Result<UnindexedFiles> FindUnindexed(const StoreDirectory& directory, int64_t se
 
 struct UnsealedIndexes {
   std::vector<std::string> raw;       // ascending
-  std::vector<std::string> unusable;  // ascending: damaged, or of another version
+  std::vector<std::string> unusable;  // ascending: damaged, of another version or of another file
 };
 
 // Looks at the indexes of the directory whose names are not in `sealed`, which the names of sealed ones and
@@ -42,6 +43,7 @@ class IndexRebuilder {
     std::chrono::milliseconds pause{2000};
     int64_t settle_ns = 15'000'000'000;
     int64_t retry_ns = 600'000'000'000;  // after a failure
+    uint64_t bytes_per_second = 0;       // of packet files read; 0: no limit
   };
 
   IndexRebuilder(std::vector<StoreDirectory> directories, ServerStats& stats, const Options& options);
@@ -60,7 +62,8 @@ class IndexRebuilder {
   void Pass(const std::stop_token& stop);
   // Empty if the directory cannot be looked at. `waiting`: there is, or soon will be, something to do.
   std::vector<Work> FindWork(size_t directory, bool& waiting);
-  void Do(const StoreDirectory& directory, const Work& work);
+  void Do(const StoreDirectory& directory, const Work& work, const std::stop_token& stop);
+  bool Spend(uint64_t bytes, const std::stop_token& stop);
 
   const std::vector<StoreDirectory> directories_;
   ServerStats& stats_;
@@ -70,6 +73,7 @@ class IndexRebuilder {
   std::mutex mutex_;
   std::set<std::string> orphans_;                  // guarded by mutex_
   std::map<std::string, int64_t> retry_after_ns_;  // packet file path -> CLOCK_MONOTONIC
+  int64_t next_read_ns_ = 0;                       // CLOCK_MONOTONIC
   bool lowered_ = false;
   Ticker ticker_;  // last: its thread uses all of the above
 };

@@ -170,6 +170,37 @@ TEST(IndexRebuilderTest, SealsRawIndexesAndReplacesUnusableOnes) {
   EXPECT_EQ(stats.rebuild_failures.load(), 0u);
 }
 
+TEST(IndexRebuilderTest, ReplacesTheIndexOfAnotherFile) {
+  TestStore data;
+  const std::string one = data.AddFile(kTestEpochNs, 10, 80);
+  const std::string other = data.AddFile(kTestEpochNs + kNsPerSecond, 10, 80);
+  const std::string index = data.directory().index_directory + "/";
+  const uint64_t tag = ReadIndexSummary(index + one)->file_tag;
+  std::filesystem::copy_file(index + other, index + one, std::filesystem::copy_options::overwrite_existing);
+  ASSERT_NE(ReadIndexSummary(index + one)->file_tag, tag);
+  ServerStats stats;
+  IndexRebuilder rebuilder({data.directory()}, stats,
+                           {.pause = std::chrono::milliseconds(20), .settle_ns = 0});
+  EXPECT_TRUE(WaitUntil([&] { return stats.rebuilt_indexes.load() == 1; }));
+  EXPECT_EQ(ReadIndexSummary(index + one)->file_tag, tag);
+}
+
+TEST(IndexRebuilderTest, ReadsNoMoreThanItsLimitAndStopsWhileItWaits) {
+  TestStore data;
+  const std::string first = data.AddFile(kTestEpochNs, 10, 80, false);
+  const std::string second = data.AddFile(kTestEpochNs + kNsPerSecond, 10, 80, false);
+  ServerStats stats;
+  {
+    // After one block nothing may be read for hours.
+    IndexRebuilder rebuilder({data.directory()}, stats,
+                             {.pause = std::chrono::milliseconds(20), .settle_ns = 0, .bytes_per_second = 1});
+    EXPECT_TRUE(WaitUntil([&] { return stats.rebuild_waits.load() > 0; }));
+  }
+  EXPECT_LE(stats.rebuilt_indexes.load(), 1u);
+  EXPECT_FALSE(std::filesystem::exists(data.directory().index_directory + "/" + second));
+  EXPECT_EQ(stats.rebuild_failures.load(), 0u);
+}
+
 TEST(StatsPageTest, EveryLineIsANameAndAnInteger) {
   auto arena = Arena::Create(0);
   ASSERT_TRUE(arena);

@@ -77,7 +77,9 @@ ServerPages Server::Impl::MakePages() {
 Status Server::Impl::Start() {
   const std::vector<RetentionDirectory> directories = DistinctDirectories(config.threads);
   STENO_TRY(auto prepared, CaptureGroup::Prepare(config, store, [this] { maintenance->RequestRecovery(); }));
-  rebuilder = std::make_unique<IndexRebuilder>(WithoutLimits(directories), stats, IndexRebuilder::Options{});
+  rebuilder = std::make_unique<IndexRebuilder>(
+      WithoutLimits(directories), stats,
+      IndexRebuilder::Options{.bytes_per_second = uint64_t{config.rebuild_mbps} * 1'000'000});
   maintenance = std::make_unique<Maintenance>(
       directories, store, stats,
       [this](const std::vector<std::string>& paths) { rebuilder->AddOrphans(paths); });

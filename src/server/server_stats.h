@@ -33,6 +33,7 @@ struct ServerStats {
   std::atomic<uint64_t> rebuilt_indexes{0};
   std::atomic<uint64_t> compacted_indexes{0};  // sealed after they were written raw
   std::atomic<uint64_t> rebuild_failures{0};
+  std::atomic<uint64_t> rebuild_waits{0};  // for RebuildMBps
 };
 
 }  // namespace steno

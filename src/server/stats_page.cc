@@ -16,7 +16,7 @@ using Values = std::map<std::string, int64_t>;
 int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
 
 void AddServer(Values& values, const ServerStats& stats) {
-  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 26> list = {{
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 27> list = {{
       {"indexfile_current_reads", &stats.queries_running},
       {"http_request_query_POST_completed", &stats.queries_completed},
       {"http_request_query_POST_bytes", &stats.query_bytes},
@@ -43,6 +43,7 @@ void AddServer(Values& values, const ServerStats& stats) {
       {"rebuilt_indexes", &stats.rebuilt_indexes},
       {"compacted_indexes", &stats.compacted_indexes},
       {"rebuild_failures", &stats.rebuild_failures},
+      {"rebuild_waits", &stats.rebuild_waits},
   }};
   for (const auto& [name, counter] : list) values[name] = Clamp(counter->load(std::memory_order_relaxed));
 }

@@ -60,6 +60,18 @@ class Upkeep(unittest.TestCase):
         self.assertIn("%d indexes made" % len(self.indexes), self.run_flags("--reindex", self.directory, "--all"))
         self.assertIn("0 problems", self.run_flags("--verify", self.directory))
 
+    def test_the_index_of_another_file_is_found_and_replaced(self):
+        shutil.copy(self.indexes[0], self.indexes[1])
+        self.assertIn("index of another file", self.run_flags("--verify", self.directory, status=1))
+        self.assertIn(" 1 indexes made", self.run_flags("--reindex", self.directory))
+        self.assertIn("0 problems", self.run_flags("--verify", self.directory))
+
+    def test_a_missing_directory_hides_no_other(self):
+        os.rename(self.directory + "/PKT0", self.directory + "/PKT12")
+        os.rename(self.directory + "/IDX0", self.directory + "/IDX12")
+        os.rmdir(self.directory + "/PKT1")
+        self.assertIn("%d files with 3000 packets" % len(self.indexes), self.run_flags("--verify", self.directory))
+
     def test_files_in_use_and_strange_ones_are_left_alone(self):
         for name in (".123", "notes.txt"):
             with open(self.directory + "/PKT0/" + name, "w") as file:
@@ -77,9 +89,9 @@ class Upkeep(unittest.TestCase):
     def test_wrong_arguments(self):
         for flags, said, status in (
                 (["--verify", self.directory + "/PKT0"], "expected a directory with PKT0 and IDX0", 2),
-                (["--verify", self.directory, "--reindex", self.directory], "expected one of them", 1),
-                (["--verify", self.directory, "--all"], "--all goes with --reindex only", 1),
-                (["--index_dir", self.directory], "--index_dir goes with --reindex or --verify only", 1)):
+                (["--verify", self.directory, "--reindex", self.directory], "expected one of them", 64),
+                (["--verify", self.directory, "--all"], "--all goes with --reindex only", 64),
+                (["--index_dir", self.directory], "--index_dir goes with --reindex or --verify only", 64)):
             self.assertIn(said, self.run_flags(*flags, status=status))
 
 

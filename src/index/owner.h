@@ -1,0 +1,24 @@
+// Whether an index is one of a packet file: both carry the file's random tag, and the index lists the file's
+// blocks. Pure functions over files, thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "storage/packet_file.h"
+
+namespace steno {
+
+// The random tag in the header of the file's first block; 0 if that is none of ours (a file of the incumbent,
+// damage).
+Result<uint64_t> ReadFileTag(const PacketFile& file);
+
+// kCorrupt if the index at `path` has another tag than the file.
+Status CheckFileTag(const std::string& path, uint64_t index_tag, uint64_t file_tag);
+
+// kCorrupt unless the index's blocks are the first ones of the packet file.
+Status CheckBlocks(const std::string& path, std::span<const BlockEntry> indexed, const BlockTable& table);
+
+}  // namespace steno

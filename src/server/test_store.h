@@ -46,7 +46,7 @@ class TestStore {
     uint64_t offset = 0;
     uint64_t sequence = 0;
     const auto write = [&] {
-      const std::vector<uint8_t> bytes = block.Finish(file_id, 77, offset, sequence++);
+      const std::vector<uint8_t> bytes = block.Finish(file_id, file_id + 77, offset, sequence++);
       file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
       offset += bytes.size();
       block.Clear();
@@ -69,7 +69,10 @@ class TestStore {
 
   // Puts an index of no flows and blocks, and raw, in the place of a file's.
   void MakeIndexRaw(const std::string& name) const {
-    const Status written = WriteRawIndex(SegmentSnapshot{}, directory_.index_directory, name);
+    SegmentSnapshot empty{};
+    empty.file_id = std::stoull(name);
+    empty.file_tag = empty.file_id + 77;
+    const Status written = WriteRawIndex(empty, directory_.index_directory, name);
     EXPECT_TRUE(written) << written.error().message;
   }
 

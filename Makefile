@@ -50,8 +50,8 @@ fuzz: setup
 	@command -v clang++-19 > /dev/null || { echo 'make fuzz needs clang++-19 (package clang-19)' >&2; exit 1; }
 	@cmake --preset fuzz --log-level=WARNING > /dev/null
 	@cmake --build --preset fuzz -j $(JOBS)
-	@for fuzzer in build/fuzz/bin/*_fuzz; do \
-	  name=$${fuzzer##*/}; found=build/fuzz/corpus/$$name; seeds=fuzz/corpus/$$name; mkdir -p $$found; \
+	@for fuzzer in build/fuzz-clang/bin/*_fuzz; do \
+	  name=$${fuzzer##*/}; found=build/fuzz-clang/corpus/$$name; seeds=fuzz/corpus/$$name; mkdir -p $$found; \
 	  [ -d $$seeds ] || seeds=; \
 	  echo "$$name"; $$fuzzer -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $$found $$seeds || exit 1; \
 	done

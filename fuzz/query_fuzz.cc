@@ -29,7 +29,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   const steno::PacketHeaders nothing;
-  const bool matches = steno::Matches(**expression, nothing, kNow);
+  steno::PacketView packet;
+  packet.time_ns = kNow;
+  const bool matches = steno::Matches(**expression, nothing, packet);
   STENO_CHECK(!matches || steno::TimeBounds(**expression).Contains(kNow));
 
   const std::string printed = steno::ToString(**expression);

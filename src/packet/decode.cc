@@ -8,9 +8,9 @@
 
 namespace steno {
 
-void Decode(std::span<const uint8_t> frame, const StrippedTag& tag, PacketHeaders& out) {
+void Decode(std::span<const uint8_t> frame, const StrippedTag& tag, PacketHeaders& out, LayerStarts* starts) {
   out = PacketHeaders{};
-  internal::Decoder decoder(frame, out);
+  internal::Decoder decoder(frame, out, starts);
   if (tag.present) decoder.AddVlan(tag.tci);
   decoder.Run();
 }
@@ -47,6 +47,7 @@ Layer* Decoder::AddLayer(LayerKind kind) {
     out_.truncated_layers = true;
     return nullptr;
   }
+  if (starts_ != nullptr) (*starts_)[out_.layer_count] = static_cast<size_t>(rest_.data() - frame_);
   Layer* layer = &out_.layers[out_.layer_count++];
   layer->kind = kind;
   return layer;

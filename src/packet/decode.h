@@ -9,6 +9,8 @@
 // IEEE 802.1Q-2018; <linux/if_ether.h>.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -24,7 +26,12 @@ struct StrippedTag {
   uint16_t tpid = 0x8100;  // 0x8100 or 0x88a8
 };
 
-// Overwrites `out`. `frame` starts at the destination MAC address.
-void Decode(std::span<const uint8_t> frame, const StrippedTag& tag, PacketHeaders& out);
+// The offsets in the frame at which the headers of PacketHeaders::layers start.
+using LayerStarts = std::array<size_t, kMaxLayers>;
+
+// Overwrites `out`. `frame` starts at the destination MAC address. `starts`, if given, gets the places of the
+// layers.
+void Decode(std::span<const uint8_t> frame, const StrippedTag& tag, PacketHeaders& out,
+            LayerStarts* starts = nullptr);
 
 }  // namespace steno

@@ -14,7 +14,9 @@ namespace steno::internal {
 
 class Decoder {
  public:
-  Decoder(std::span<const uint8_t> frame, PacketHeaders& out) : rest_(frame), out_(out) {}
+  // `starts` may be null.
+  Decoder(std::span<const uint8_t> frame, PacketHeaders& out, LayerStarts* starts)
+      : frame_(frame.data()), rest_(frame), out_(out), starts_(starts) {}
 
   void Run();
   void AddVlan(uint16_t tci);
@@ -59,11 +61,14 @@ class Decoder {
   bool Skip(size_t bytes);
   // Takes one header off the limit; false, and the packet marked as truncated, if there is none left.
   bool Spend();
-  // Null, and the packet marked as truncated, if there are kMaxLayers already.
+  // The layer that starts at the front of `rest_`. Null, and the packet marked as truncated, if there are
+  // kMaxLayers already.
   Layer* AddLayer(LayerKind kind);
 
+  const uint8_t* frame_;
   std::span<const uint8_t> rest_;
   PacketHeaders& out_;
+  LayerStarts* starts_;
   unsigned budget_ = 64;     // headers that may still be read
   bool outer_frame_ = true;  // still in the first Ethernet header
   bool outer_tags_ = true;   // still in its tags: the next ether type is the packet's

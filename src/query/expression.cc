@@ -9,6 +9,10 @@ namespace steno {
 
 namespace {
 
+using Verdict = PacketFilter::Verdict;
+
+Verdict Told(bool yes) { return yes ? Verdict::kYes : Verdict::kNo; }
+
 // A group of groups of the same kind is one group; a group of one is that one.
 ExpressionPtr MakeGroup(NodeKind kind, std::vector<ExpressionPtr> children) {
   STENO_CHECK(!children.empty());
@@ -43,6 +47,37 @@ TimeRange Complement(const TimeRange& range) {
   return {};
 }
 
+// From left to right, no further than needed. A filter that cannot tell ends it: neither its contrary nor an
+// alternative behind it is true then, as in tcpdump.
+Verdict Evaluate(const Expression& expression, const PacketHeaders& headers, const PacketView& packet) {
+  const auto evaluate_until = [&](Verdict go_on) {
+    for (const ExpressionPtr& child : expression.children) {
+      const Verdict verdict = Evaluate(*child, headers, packet);
+      if (verdict != go_on) return verdict;
+    }
+    return go_on;
+  };
+  switch (expression.kind) {
+    case NodeKind::kAnd:
+      return evaluate_until(Verdict::kYes);
+    case NodeKind::kOr:
+      return evaluate_until(Verdict::kNo);
+    case NodeKind::kNot: {
+      const Verdict verdict = Evaluate(*expression.children[0], headers, packet);
+      return verdict == Verdict::kCannotTell ? verdict : Told(verdict == Verdict::kNo);
+    }
+    case NodeKind::kTerm:
+      return Told(Matches(expression.term, headers));
+    case NodeKind::kTime:
+      return Told(expression.time.Contains(packet.time_ns));
+    case NodeKind::kFilter: {
+      const Verdict implied = evaluate_until(Verdict::kYes);
+      return implied == Verdict::kYes ? expression.filter->Test(packet, headers) : implied;
+    }
+  }
+  return Verdict::kNo;
+}
+
 }  // namespace
 
 ExpressionPtr MakeAnd(std::vector<ExpressionPtr> children) {
@@ -75,21 +110,16 @@ ExpressionPtr MakeTime(const TimeRange& range) {
   return node;
 }
 
-bool Matches(const Expression& expression, const PacketHeaders& headers, int64_t time_ns) {
-  const auto matches = [&](const ExpressionPtr& child) { return Matches(*child, headers, time_ns); };
-  switch (expression.kind) {
-    case NodeKind::kAnd:
-      return std::ranges::all_of(expression.children, matches);
-    case NodeKind::kOr:
-      return std::ranges::any_of(expression.children, matches);
-    case NodeKind::kNot:
-      return !matches(expression.children[0]);
-    case NodeKind::kTerm:
-      return Matches(expression.term, headers);
-    case NodeKind::kTime:
-      return expression.time.Contains(time_ns);
-  }
-  return false;
+ExpressionPtr MakePacketFilter(std::shared_ptr<const PacketFilter> filter, ExpressionPtr implied) {
+  auto node = std::make_shared<Expression>();
+  node->kind = NodeKind::kFilter;
+  node->filter = std::move(filter);
+  if (implied) node->children.push_back(std::move(implied));
+  return node;
+}
+
+bool Matches(const Expression& expression, const PacketHeaders& headers, const PacketView& packet) {
+  return Evaluate(expression, headers, packet) == Verdict::kYes;
 }
 
 TimeRange TimeBounds(const Expression& expression) {
@@ -112,6 +142,7 @@ TimeRange TimeBounds(const Expression& expression) {
     case NodeKind::kTime:
       return expression.time;
     case NodeKind::kTerm:
+    case NodeKind::kFilter:
       break;
   }
   return {};

@@ -39,6 +39,7 @@ std::string TimeText(const TimeRange& range) {
 }  // namespace
 
 std::string ToString(const Expression& expression) {
+  if (expression.kind == NodeKind::kFilter) return expression.filter->text();
   std::vector<std::string> parts;
   for (const ExpressionPtr& child : expression.children) parts.push_back(ToString(*child));
   switch (expression.kind) {
@@ -52,6 +53,8 @@ std::string ToString(const Expression& expression) {
       return TermText(expression.term);
     case NodeKind::kTime:
       return TimeText(expression.time);
+    case NodeKind::kFilter:
+      break;
   }
   return "";
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "query/filter_primitive.h"
+#include "query/filter_relation.h"
 #include "query/parse.h"
 
 namespace steno::internal {
@@ -68,6 +69,7 @@ class FilterParser {
   }
 
   Result<SyntaxNode> ParsePositive(std::string_view after) {
+    if (!values_only_ && StartsRelation(cursor_)) return primitives_.ParseRelation();
     if (cursor_.Peek().kind == TokenKind::kOpen) return ParseGroup();
     STENO_TRY(std::optional<SyntaxNode> primitive, primitives_.Parse(after, values_only_));
     if (primitive) return std::move(*primitive);

@@ -5,7 +5,10 @@
 #include <array>
 #include <utility>
 
+#include "query/filter_relation.h"
+#include "query/filter_words.h"
 #include "query/net_parse.h"
+#include "query/port_parse.h"
 #include "query/time_parse.h"
 
 namespace steno::internal {
@@ -13,9 +16,8 @@ namespace steno::internal {
 namespace {
 
 constexpr const char* kPrimitives =
-    "expected host, net, port, portrange, proto, src, dst, ip, ip6, arp, rarp, tcp, udp, sctp, icmp, icmp6, "
-    "ether, "
-    "vlan, mpls, before, after, not or \"(\"";
+    "expected a primitive such as host, net, port, portrange, proto, src, dst, ip, ip6, arp, tcp, udp, sctp, "
+    "icmp, icmp6, ether, vlan, mpls, before, after, tcp[...], len, not or \"(\"";
 
 constexpr uint32_t kEtherRarp = 0x8035;  // <linux/if_ether.h>
 
@@ -76,14 +78,17 @@ Result<std::optional<SyntaxNode>> PrimitiveParser::Parse(std::string_view after,
     return Fail(QueryError(token.column, fmt::format("expected a value of \"{}\", found {}",
                                                      WithoutSpace(last_->text), Describe(token))));
   }
-  if (cursor_.Peek(1).text == "[") {
-    return Fail(QueryError(token.column, fmt::format("\"{}[...]\" is not a known primitive; {}",
-                                                     Shorten(token.text), kPrimitives)));
-  }
   last_.reset();
   if (IsQualifier(token)) return ParseQualified({});
+  STENO_TRY(std::optional<SyntaxNode> words, ParseFilterWord(cursor_, limits_));
+  if (words) return words;
   cursor_.Next();
   return ParseKeyword(token);
+}
+
+Result<SyntaxNode> PrimitiveParser::ParseRelation() {
+  last_.reset();
+  return internal::ParseRelation(cursor_, limits_);
 }
 
 Result<std::optional<SyntaxNode>> PrimitiveParser::ParseKeyword(const Token& word) {
@@ -225,31 +230,32 @@ Result<SyntaxNode> PrimitiveParser::ParseAddressValue(const Qualifiers& qualifie
 }
 
 Result<SyntaxNode> PrimitiveParser::ParseNumberValue(const Qualifiers& qualifiers, const Token& value) {
-  const std::string& text = qualifiers.text;
-  NumberRange range;
-  Term term;
-  if (qualifiers.ether()) {
-    STENO_TRY(range, ParseEtherTypeRange(text, value));
-    return limits_.Leaf(NumberTerm(TermKind::kEtherType, range), value.column);
-  }
-  if (qualifiers.type == ValueType::kProto) {
-    STENO_TRY(range, ParseProtocolRange(text, value));
-    term = NumberTerm(TermKind::kProtocol, range);
-    // "ip proto" means both families, as the incumbent has it: only "ip6" restricts.
-    const bool only_v6 = qualifiers.protocol != nullptr && qualifiers.protocol->layer_kinds == kLayerBitIpv6;
-    term.layer_kinds = only_v6 ? kLayerBitIpv6 : kLayerBitsIp;
-    return limits_.Leaf(term, value.column);
-  }
-  if (qualifiers.type == ValueType::kPort) {
-    if (value.text.find('-', 1) != std::string_view::npos) {
-      return Fail(QueryError(value.column, fmt::format("{}{}: a range of ports needs \"portrange\"", text,
-                                                       Shorten(value.text))));
-    }
-  }
-  STENO_TRY(range, ParseNumberRange(text, value, kPortNumber));
-  term = NumberTerm(TermKind::kPort, range);
+  if (qualifiers.type == ValueType::kPort || qualifiers.type == ValueType::kPortRange)
+    return ParsePortValue(qualifiers, value);
+  if (!qualifiers.ether()) return ParseProtocolValue(qualifiers, value);
+  STENO_TRY(std::optional<SyntaxNode> named,
+            LinkProtocol(WithoutBackslash(value.text), limits_, value.column));
+  if (named) return std::move(*named);
+  STENO_TRY(const NumberRange range, ParseEtherTypeRange(qualifiers.text, value));
+  return limits_.Leaf(NumberTerm(TermKind::kEtherType, range), value.column);
+}
+
+Result<SyntaxNode> PrimitiveParser::ParseProtocolValue(const Qualifiers& qualifiers, const Token& value) {
+  STENO_TRY(const NumberRange range, ParseProtocolRange(qualifiers.text, value));
+  Term term = NumberTerm(TermKind::kProtocol, range);
+  // "ip proto" means both families, as the incumbent has it: only "ip6" restricts.
+  const bool only_v6 = qualifiers.protocol != nullptr && qualifiers.protocol->layer_kinds == kLayerBitIpv6;
+  term.layer_kinds = only_v6 ? kLayerBitIpv6 : kLayerBitsIp;
+  return limits_.Leaf(term, value.column);
+}
+
+Result<SyntaxNode> PrimitiveParser::ParsePortValue(const Qualifiers& qualifiers, const Token& value) {
+  const int16_t wanted = qualifiers.protocol != nullptr ? qualifiers.protocol->port_protocol : int16_t{-1};
+  STENO_TRY(const PortRange ports,
+            ParsePorts(qualifiers.text, value, wanted, qualifiers.type == ValueType::kPortRange));
+  Term term = NumberTerm(TermKind::kPort, ports.numbers);
   term.side = qualifiers.side.value_or(Side::kEither);
-  if (qualifiers.protocol != nullptr) term.protocol = qualifiers.protocol->port_protocol;
+  term.protocol = ports.protocol;
   return limits_.Leaf(term, value.column);
 }
 

@@ -41,6 +41,9 @@ class PrimitiveParser {
   // values may stand.
   Result<std::optional<SyntaxNode>> Parse(std::string_view after, bool values_only);
 
+  // "tcp[13] & 2 != 0". REQUIRES: StartsRelation() of the cursor.
+  Result<SyntaxNode> ParseRelation();
+
  private:
   // What stands before a value.
   struct Qualifiers {
@@ -59,6 +62,8 @@ class PrimitiveParser {
 
   Result<SyntaxNode> ParseValue(const Qualifiers& qualifiers);
   Result<SyntaxNode> ParseAddressValue(const Qualifiers& qualifiers, const Token& value);
+  Result<SyntaxNode> ParseProtocolValue(const Qualifiers& qualifiers, const Token& value);
+  Result<SyntaxNode> ParsePortValue(const Qualifiers& qualifiers, const Token& value);
   Result<SyntaxNode> ParseNumberValue(const Qualifiers& qualifiers, const Token& value);
   Result<SyntaxNode> ParseTag(const Token& word, TermKind kind, const NumberKind& number);
   Result<SyntaxNode> ParseTimeBound(const Token& word);

@@ -100,8 +100,13 @@ Result<FlowMatch> SelectFlows(const Expression& expression, const FlowIndex& ind
       return index.Match(expression.term);
     case NodeKind::kTime:
       return SelectByTime(expression.time, index.flow_count(), span);
+    case NodeKind::kFilter: {
+      // Flows know no bytes: the packets decide, of the flows with what the filter implies.
+      STENO_TRY(FlowMatch match, SelectAll(expression, index, span));
+      match.must = FlowSet(index.flow_count(), false);
+      return match;
+    }
   }
-  // A kind of leaf that flows cannot tell anything about: the packets decide.
   return Uniform(index.flow_count(), true, false);
 }
 

@@ -33,8 +33,8 @@ uint64_t Number(const char* name, uint64_t otherwise) {
 }
 
 struct Located {
+  TestPacket packet;
   PacketHeaders headers;
-  int64_t time_ns;
   uint32_t granule;
 };
 
@@ -49,7 +49,7 @@ std::vector<Located> ReadAll(const std::string& path) {
     while (const PacketView* packet = walk.Next()) {
       Located& located = all.emplace_back();
       Decode(packet->frame, packet->tag, located.headers);
-      located.time_ns = packet->time_ns;
+      located.packet = Copy(*packet);
       located.granule = static_cast<uint32_t>(packet->file_offset / kGranuleBytes);
     }
   }
@@ -96,9 +96,9 @@ class PacketSet {
     ASSERT_TRUE(match) << match.error().message;
     const auto granules = index.Granules(match->may);
     ASSERT_TRUE(granules) << granules.error().message;
-    for (const Located& packet : packets) {
-      if (!Matches(expression, packet.headers, packet.time_ns)) continue;
-      ASSERT_TRUE(std::ranges::binary_search(*granules, packet.granule)) << ToString(expression);
+    for (const Located& located : packets) {
+      if (!Matches(expression, located.headers, ViewOf(located.packet))) continue;
+      ASSERT_TRUE(std::ranges::binary_search(*granules, located.granule)) << ToString(expression);
     }
   }
 

@@ -99,6 +99,15 @@ bool TokenCursor::Take(TokenKind kind) {
   return true;
 }
 
+Status TokenCursor::SkipTo(size_t at) {
+  while (Peek().kind != TokenKind::kEnd && Peek().column + Peek().text.size() <= at + 1) Next();
+  if (Peek().column > at) return {};
+  const auto column = static_cast<uint32_t>(at + 1);
+  const Token rest{TokenKind::kWord, text_.substr(at, Peek().column - 1 + Peek().text.size() - at), column};
+  return Fail(QueryError(
+      column, "expected an operator, \"and\", \"or\" or the end of the query, found " + Describe(rest)));
+}
+
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, Lower, Lower);
 }

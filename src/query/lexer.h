@@ -37,15 +37,21 @@ std::vector<Token> Tokenize(std::string_view text);
 // Reads tokens one after another; stays at the kEnd token.
 class TokenCursor {
  public:
-  explicit TokenCursor(std::string_view text) : tokens_(Tokenize(text)) {}
+  explicit TokenCursor(std::string_view text) : text_(text), tokens_(Tokenize(text)) {}
+
+  // All of the text, for who reads on byte by byte.
+  [[nodiscard]] std::string_view text() const { return text_; }
 
   [[nodiscard]] const Token& Peek(size_t ahead = 0) const;
   Token Next();
   // Takes the next token if it is this word, in any case, or of this kind.
   bool TakeWord(std::string_view word);
   bool Take(TokenKind kind);
+  // Goes on behind byte `at`, up to which another reader took the text; an error if that is inside a token.
+  Status SkipTo(size_t at);
 
  private:
+  std::string_view text_;
   std::vector<Token> tokens_;
   size_t next_ = 0;
 };

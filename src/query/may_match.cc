@@ -9,6 +9,7 @@ bool MayMatch(const Expression& expression, const TimeSpan& span,
   const auto child_may_match = [&](const ExpressionPtr& child) { return MayMatch(*child, span, may_hold); };
   switch (expression.kind) {
     case NodeKind::kAnd:
+    case NodeKind::kFilter:
       return std::ranges::all_of(expression.children, child_may_match);
     case NodeKind::kOr:
       return std::ranges::any_of(expression.children, child_may_match);

@@ -15,6 +15,7 @@ namespace steno {
 inline constexpr size_t kMaxQueryBytes = 64 * 1024;
 inline constexpr unsigned kMaxQueryDepth = 200;
 inline constexpr unsigned kMaxQueryTerms = 4096;
+inline constexpr unsigned kMaxQueryFilters = 256;  // of the terms, those that libpcap compiles
 
 // `now_ns`: what relative times ("last=45m", "3h ago") count back from.
 Result<ExpressionPtr> ParseQuery(std::string_view text, int64_t now_ns);

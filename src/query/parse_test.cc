@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <netdb.h>
 
 namespace steno {
 namespace {
@@ -200,6 +201,19 @@ TEST(ParseFilter, BareValuesRepeatTheQualifiersBefore) {
        "(ether host 00:00:00:00:00:01 or ether host 00:00:00:00:00:02)"},
       {"ip proto 6 or 17", "(proto 6 or proto 17)"},
   });
+}
+
+// Names are those of the system; where it has none, they are refused.
+TEST(ParseFilter, NamesOfServices) {
+  if (::getservbyname("domain", "udp") == nullptr || ::getservbyname("ssh", "tcp") == nullptr) {
+    GTEST_SKIP() << "this system knows no services";
+  }
+  EXPECT_EQ(Parsed("port domain"), Parsed("port 53"));
+  EXPECT_EQ(Parsed("udp src port DOMAIN or 80"), Parsed("udp src port 53 or 80"));
+  EXPECT_EQ(Parsed("port ssh"), Parsed("tcp port 22"));  // UDP has none
+  EXPECT_EQ(Parsed("portrange ssh-domain"), Parsed("portrange 22-53"));
+  EXPECT_EQ(Parsed("portrange 22-domain"), Parsed("portrange 22-53"));
+  EXPECT_EQ(Parsed("tcp portrange ssh-80"), Parsed("tcp portrange 22-80"));
 }
 
 TEST(ParseFilter, Times) {

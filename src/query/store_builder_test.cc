@@ -214,7 +214,7 @@ void StoreBuilder::Expect(uint32_t thread, uint64_t id, const TestBlocks& blocks
 std::vector<TestPacket> StoreBuilder::Expected(const Expression& expression) const {
   std::vector<TestPacket> expected;
   for (const Recorded& recorded : packets_) {
-    if (Matches(expression, recorded.headers, recorded.packet.time_ns)) expected.push_back(recorded.packet);
+    if (Matches(expression, recorded.headers, ViewOf(recorded.packet))) expected.push_back(recorded.packet);
   }
   return expected;
 }
@@ -235,6 +235,13 @@ ExpressionPtr MakeRandomExpression(std::mt19937_64& random, int64_t begin_ns, in
   }
   if (kind == 3) return MakeTime(RandomTime(random, begin_ns, end_ns));
   return MakeTerm(RandomTerm(random));
+}
+
+PacketView ViewOf(const TestPacket& packet) {
+  return {.time_ns = packet.time_ns,
+          .original_bytes = packet.original_bytes,
+          .frame = packet.frame,
+          .tag = packet.tag};
 }
 
 TestPacket Copy(const PacketView& view) {

@@ -100,6 +100,8 @@ ExpressionPtr MakeRandomExpression(std::mt19937_64& random, int64_t begin_ns, in
                                    unsigned depth = 3);
 
 TestPacket Copy(const PacketView& view);
+// Borrows the packet.
+PacketView ViewOf(const TestPacket& packet);
 
 struct Answer {
   Status status;

@@ -25,6 +25,20 @@ Result<SyntaxNode> TreeLimits::Leaf(const TimeRange& range, uint32_t column) {
   return SyntaxNode{MakeTime(range)};
 }
 
+Result<SyntaxNode> TreeLimits::Filter(std::string text, PacketFilter::Reach reach,
+                                      std::vector<ExpressionPtr> implied, uint32_t column) {
+  STENO_CHECK_OK(CountTerm(column));
+  if (++filters_ > kMaxQueryFilters) {
+    return Fail(QueryError(
+        column, fmt::format("too many comparisons of bytes: a query has at most {}", kMaxQueryFilters)));
+  }
+  const std::string shown = Shorten(text);
+  auto filter = PacketFilter::Compile(std::move(text), reach);
+  if (!filter) return Fail(QueryError(column, fmt::format("{}: {}", shown, filter.error().message)));
+  return SyntaxNode{
+      MakePacketFilter(std::move(*filter), implied.empty() ? nullptr : MakeAnd(std::move(implied)))};
+}
+
 Result<SyntaxNode> TreeLimits::Group(NodeKind kind, std::vector<SyntaxNode> nodes, uint32_t column) {
   if (nodes.size() == 1) return std::move(nodes[0]);
   unsigned depth = 0;

@@ -98,7 +98,7 @@ Status UnitReader::Filter(PacketWalk& walk, const ReadUnit& unit, PacketRun& run
     if (++stats_.packets_read % kPacketsPerCheck == 0) STENO_CHECK_OK(CheckStop(options_));
     if (!request_.bounds.Contains(packet->time_ns)) continue;
     if (!request_.time_only) Decode(packet->frame, packet->tag, headers_);
-    if (Matches(*request_.expression, headers_, packet->time_ns)) run.packets.push_back(*packet);
+    if (Matches(*request_.expression, headers_, *packet)) run.packets.push_back(*packet);
   }
   return {};
 }

@@ -13,25 +13,11 @@ namespace {
 
 // Assigned internet protocol numbers (IANA), as far as people write them by name. "ah" is missing: the
 // decoder looks through that header like through any other IPv6 extension.
-constexpr std::array<std::pair<std::string_view, int>, 18> kProtocolNames = {{
-    {"icmp", 1},
-    {"igmp", 2},
-    {"ipip", 4},
-    {"tcp", 6},
-    {"egp", 8},
-    {"igrp", 9},
-    {"udp", 17},
-    {"ipv6", 41},
-    {"gre", 47},
-    {"esp", 50},
-    {"icmp6", 58},
-    {"icmpv6", 58},
-    {"ipv6-icmp", 58},
-    {"ospf", 89},
-    {"pim", 103},
-    {"vrrp", 112},
-    {"l2tp", 115},
-    {"sctp", 132},
+constexpr std::array<std::pair<std::string_view, int>, 19> kProtocolNames = {{
+    {"icmp", 1},   {"igmp", 2},    {"ipip", 4},       {"tcp", 6},    {"egp", 8},
+    {"igrp", 9},   {"udp", 17},    {"ipv6", 41},      {"gre", 47},   {"esp", 50},
+    {"icmp6", 58}, {"icmpv6", 58}, {"ipv6-icmp", 58}, {"ospf", 89},  {"pim", 103},
+    {"vrrp", 112}, {"carp", 112},  {"l2tp", 115},     {"sctp", 132},
 }};
 
 // <linux/if_ether.h>
@@ -43,23 +29,17 @@ constexpr std::array<std::pair<std::string_view, uint32_t>, 5> kEtherTypeNames =
     {"lldp", 0x88cc},
 }};
 
-// tcpdump wants a backslash in front of a name that is also a keyword.
-std::string_view WithoutBackslash(std::string_view text) {
-  if (text.starts_with('\\')) text.remove_prefix(1);
-  return text;
-}
-
-// nullopt: no number at all. A number too large for 32 bits becomes the largest, which no kind allows.
-std::optional<uint32_t> ReadNumber(std::string_view text) {
+// nullopt: no number at all. A number too large for 64 bits becomes the largest, which no kind allows.
+std::optional<uint64_t> ReadNumber(std::string_view text) {
   int base = 10;
   if (text.starts_with("0x") || text.starts_with("0X")) {
     text.remove_prefix(2);
     base = 16;
   }
-  uint32_t number = 0;
+  uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
   if (end != text.data() + text.size() || error == std::errc::invalid_argument) return std::nullopt;
-  return error == std::errc::result_out_of_range ? UINT32_MAX : number;
+  return error == std::errc::result_out_of_range ? UINT64_MAX : number;
 }
 
 tl::unexpected<Error> FailValue(std::string_view primitive, const Token& value, std::string_view problem) {
@@ -81,6 +61,11 @@ bool LooksLikeName(std::string_view text) {
 
 }  // namespace
 
+std::string_view WithoutBackslash(std::string_view text) {
+  if (text.starts_with('\\')) text.remove_prefix(1);
+  return text;
+}
+
 Result<uint32_t> ParseNumber(std::string_view primitive, const Token& value, const NumberKind& kind) {
   const auto number = ReadNumber(value.text);
   if (!number) {
@@ -90,7 +75,7 @@ Result<uint32_t> ParseNumber(std::string_view primitive, const Token& value, con
   if (*number < kind.lowest || *number > kind.highest) {
     return FailValue(primitive, value, fmt::format("{} is {}..{}", kind.name, kind.lowest, kind.highest));
   }
-  return *number;
+  return static_cast<uint32_t>(*number);
 }
 
 Result<NumberRange> ParseNumberRange(std::string_view primitive, const Token& value, const NumberKind& kind) {

@@ -32,6 +32,9 @@ struct NumberRange {
   uint32_t last = 0;
 };
 
+// tcpdump wants a backslash in front of a name that is also a keyword.
+std::string_view WithoutBackslash(std::string_view text);
+
 // Decimal, or hexadecimal after "0x".
 Result<uint32_t> ParseNumber(std::string_view primitive, const Token& value, const NumberKind& kind);
 // The same, or two of them with "-" between.

@@ -7,6 +7,7 @@
 #include "client/client_config.h"
 #include "client/connection.h"
 #include "client/exit_status.h"
+#include "client/explain.h"
 #include "client/stenoread_options.h"
 #include "client/tcpdump_pipe.h"
 
@@ -30,15 +31,21 @@ int Run(const StenoreadOptions& options) {
   if (!config) return Complain(config.error().message);
   const auto endpoints = Endpoints(*config);
   if (!endpoints) return Complain(options.config_path + ": " + endpoints.error().message);
+  const QueryRequest request{options.query, options.limit_packets, options.limit_bytes,
+                             options.max_time_seconds};
+  if (options.action == StenoreadOptions::Action::kExplain) {
+    const auto text = FetchExplanation(*endpoints, config->cert_path, request);
+    if (!text) return Complain(text.error().message);
+    std::fputs(text->c_str(), stdout);
+    return 0;
+  }
   const auto program = FindTcpdump(std::getenv("PATH"));
   if (!program) return Complain(program.error().message);
 
   std::fprintf(stderr, "Running stenographer query '%s', piping to 'tcpdump%s'\n", options.query.c_str(),
                Join(options.tcpdump_arguments).c_str());
   TcpdumpPipe tcpdump(*program, options.tcpdump_arguments);
-  const auto outcome = FetchQuery(
-      *endpoints, config->cert_path,
-      {options.query, options.limit_packets, options.limit_bytes, options.max_time_seconds}, tcpdump);
+  const auto outcome = FetchQuery(*endpoints, config->cert_path, request, tcpdump);
   const auto status = tcpdump.Finish();
   const Conclusion conclusion = Conclude(outcome, status);
   if (!conclusion.message.empty()) Complain(conclusion.message);
@@ -64,6 +71,7 @@ int main(int argc, char** argv) {
       std::printf("stenoread %s\n", kStenoreadVersion);
       return 0;
     case StenoreadOptions::Action::kQuery:
+    case StenoreadOptions::Action::kExplain:
       return Run(*options);
   }
   return kExitFailed;

@@ -29,6 +29,12 @@ def make_pcap(packets):
     return out
 
 
+PLAN = {"query": "port 53", "after": None, "before": "2023-11-14T22:13:20Z", "from_index": ["port 53"], "from_packets": [],
+        "files": {"total": 5, "outside_time": 2, "ruled_out": 0, "nothing_to_read": 1, "gone": 0, "to_read": 2,
+                  "without_index": 0},
+        "blocks": 3, "reads": 4, "bytes": 65536, "problems": []}
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers by the words of the query: empty, refuse, cut, limit, break, stall, and otherwise PACKETS packets."""
     protocol_version = "HTTP/1.1"
@@ -40,6 +46,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append((self.command, self.path, dict(self.headers), body))
+        if self.path == "/query/explain" and b"refuse" not in body:
+            return self.reply(200, json.dumps(PLAN).encode())
         if b"refuse" in body:
             return self.reply(400, b"could not parse query: column 1: expected a term\n")
         self.send_response(200)
@@ -174,6 +182,19 @@ class StenoreadTest(unittest.TestCase):
         self.assert_failed(done, 1, "the server answered 400: could not parse query: column 1: expected a term")
         self.assertFalse(os.path.exists(self.out))
         self.assertNotIn("tcpdump:", done.stderr.decode())
+
+    def test_explains_without_tcpdump(self):
+        done = self.stenoread("--explain", "port 53")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(done.stderr, b"")
+        text = done.stdout.decode()
+        self.assertEqual(text.splitlines()[0], "query          port 53")
+        self.assertIn("times          before 2023-11-14T22:13:20Z", text)
+        self.assertIn("files          2 to read of 5, 2 outside the times, 1 with nothing to read", text)
+        self.assertEqual(self.tls.requests[0][1], "/query/explain")
+        self.assertEqual(self.tls.requests[0][3], b"port 53")
+        done = self.stenoread("--explain", "refuse this")
+        self.assert_failed(done, 1, "column 1: expected a term")
 
     def test_a_cut_result_is_saved_and_reported(self):
         for query, word in (("cut", "timeout"), ("break", "incomplete")):

@@ -113,7 +113,7 @@ void Set(CURL* handle, CURLoption option, T value) {
 }
 
 void SetRequest(CURL* handle, const Endpoint& endpoint, const QueryRequest& request, curl_slist* headers) {
-  Set(handle, CURLOPT_URL, (endpoint.url + "/query").c_str());
+  Set(handle, CURLOPT_URL, (endpoint.url + request.path).c_str());
   if (!endpoint.unix_socket.empty()) Set(handle, CURLOPT_UNIX_SOCKET_PATH, endpoint.unix_socket.c_str());
   Set(handle, CURLOPT_POST, 1L);
   Set(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.query.size()));

@@ -67,6 +67,10 @@ Status ApplyOption(OptionReader& reader, StenoreadOptions& options) {
     options.action = StenoreadOptions::Action::kVersion;
     return {};
   }
+  if (name == "--explain") {
+    options.action = StenoreadOptions::Action::kExplain;
+    return {};
+  }
   if (name == "--config") {
     STENO_TRY(options.config_path, reader.Value());
     return {};
@@ -92,7 +96,9 @@ Result<StenoreadOptions> ParseStenoreadOptions(std::span<const char* const> argu
   OptionReader reader(arguments);
   while (reader.NextOption()) {
     STENO_CHECK_OK(ApplyOption(reader, options));
-    if (options.action != StenoreadOptions::Action::kQuery) return options;
+    const auto action = options.action;
+    if (action == StenoreadOptions::Action::kHelp || action == StenoreadOptions::Action::kVersion)
+      return options;
   }
   const auto rest = reader.rest();
   if (rest.empty()) return Fail(Error::Invalid("a query is missing (see --help)"));
@@ -113,6 +119,8 @@ Options (before the query):
   --max-time SECONDS  give up after this time (default {})
   --config FILE       the server's configuration (default: $STENOGRAPHER_CONFIG,
                       else {})
+  --explain           do not fetch packets: print what the index answers and what
+                      there is to read
   --help, --version
 
 Examples:

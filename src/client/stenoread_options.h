@@ -21,7 +21,7 @@ inline constexpr const char* kDefaultConfigPath = "/etc/stenographer/config";
 inline constexpr int64_t kDefaultMaxTimeSeconds = 890;
 
 struct StenoreadOptions {
-  enum class Action : uint8_t { kQuery, kHelp, kVersion };
+  enum class Action : uint8_t { kQuery, kExplain, kHelp, kVersion };
 
   Action action = Action::kQuery;
   std::string config_path = kDefaultConfigPath;

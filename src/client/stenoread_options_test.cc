@@ -77,5 +77,16 @@ TEST(StenoreadOptions, MistakesAreNamed) {
   }
 }
 
+TEST(StenoreadOptions, ExplainIsAnActionOnAQuery) {
+  const std::vector<const char*> arguments = {"--explain", "--max-time=5", "port 80"};
+  const auto options = ParseStenoreadOptions(arguments, nullptr);
+  ASSERT_TRUE(options);
+  EXPECT_EQ(options->action, StenoreadOptions::Action::kExplain);
+  EXPECT_EQ(options->query, "port 80");
+  EXPECT_EQ(options->max_time_seconds, 5);
+  const std::vector<const char*> missing = {"--explain"};
+  EXPECT_FALSE(ParseStenoreadOptions(missing, nullptr));
+}
+
 }  // namespace
 }  // namespace steno

@@ -26,7 +26,7 @@ Result<std::vector<ReadUnit>> PlanUnits(const OpenedFile& opened, const PlanRequ
   return PlanGranules(opened.blocks, request.bounds, *opened.index, granules);
 }
 
-FilePlan Finish(OpenedFile opened, std::vector<ReadUnit> units) {
+FilePlan Finish(OpenedFile opened, std::vector<ReadUnit> units, bool will_read) {
   FilePlan plan;
   plan.scanned = !opened.index;
   if (!opened.problem.empty()) plan.problems.push_back(std::move(opened.problem));
@@ -39,6 +39,7 @@ FilePlan Finish(OpenedFile opened, std::vector<ReadUnit> units) {
   plan.units = std::move(units);
   if (plan.units.empty()) return plan;
   SortByTime(plan.units);
+  if (!will_read) return plan;
   plan.file = std::move(opened.file);
   // Units are announced one by one: reading ahead on top of that would fetch what nobody asked for.
   ::posix_fadvise(plan.file->fd(), 0, 0, POSIX_FADV_RANDOM);
@@ -62,7 +63,7 @@ Result<FilePlan> PlanFile(const StoredFile& stored, const PlanRequest& request) 
   for (int attempt = 1;; ++attempt) {
     if (!opened) return Fail(std::move(opened).error());
     Result<std::vector<ReadUnit>> units = PlanUnits(*opened, request);
-    if (units) return Finish(std::move(*opened), std::move(*units));
+    if (units) return Finish(std::move(*opened), std::move(*units), request.will_read);
     const bool reset = units.error().code == ErrorCode::kCancelled && attempt < kMaxAttempts;
     opened = reset ? stored.Open() : stored.OpenForScan(units.error());
   }

@@ -27,6 +27,7 @@ struct PlanRequest {
   const Expression* expression;
   TimeRange bounds;
   bool time_only;
+  bool will_read = true;  // the units: the kernel is told to fetch the first one of every file
 };
 PlanRequest MakePlanRequest(const Expression& expression);
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <random>
@@ -88,18 +89,13 @@ TEST_F(LanguageTest, RandomTextsOverEveryEncapsulationEqualBruteForce) {
   EXPECT_GT(found, queries_ * builder.packets() / 20);
 }
 
-std::filesystem::path CaptureDirectory() {
-  const char* const given = std::getenv("STENO_TEST_PCAPS");
-  return given != nullptr ? given : STENO_SOURCE_DIR "/../shared/pcaps";
-}
-
 // The first packets of every capture of Ethernet, at one time per packet.
-std::vector<TestPacket> ReadCaptures() {
+std::vector<TestPacket> ReadCaptures(const char* directory) {
   constexpr size_t kPerFile = 6;
   constexpr size_t kMostBytes = 16384;
   std::vector<std::filesystem::path> paths;
   std::error_code error;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(CaptureDirectory(), error)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error)) {
     if (entry.is_regular_file()) paths.push_back(entry.path());
   }
   std::ranges::sort(paths);
@@ -158,8 +154,10 @@ bool IsPlainForBoth(const TestPacket& packet, const PacketHeaders& headers) {
 }
 
 TEST_F(LanguageTest, CapturesEqualBruteForceAndLibpcap) {
-  std::vector<TestPacket> packets = ReadCaptures();
-  if (packets.empty()) GTEST_SKIP() << "no captures in " << CaptureDirectory();
+  const char* const directory = std::getenv("STENO_TEST_PCAPS");
+  if (directory == nullptr) GTEST_SKIP() << "set STENO_TEST_PCAPS to a directory of captures";
+  const std::vector<TestPacket> packets = ReadCaptures(directory);
+  ASSERT_FALSE(packets.empty());
   const QueryPools pools = PoolsOf(random_, packets);
   StoreBuilder builder(1);
   TestBlocks blocks;

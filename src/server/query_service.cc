@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pcap/pcap_writer.h"
+#include "query/explain.h"
+#include "server/plan_json.h"
 
 namespace steno {
 namespace {
@@ -186,23 +188,10 @@ void QueryService::Run(RunningQuery& query) {
   QueryStats stats;
   Status status;
   LimitCounter counter(query.job_.limits);
-  {
-    const std::lock_guard lock(query.mutex_);
-    AppendPcapFileHeader(query.tail_, PcapResolution::kMicroseconds, kLinkTypeEthernet);
-    query.buffered_bytes_ = query.bytes_ = query.tail_.size();
-    query.verdict_ = counter.CountFileHeader();
-  }
-  if (query.verdict_ == LimitCounter::Verdict::kMore) {
-    try {
-      std::vector<std::string> problems;
-      const StoreSnapshot snapshot = store_.Snapshot(&problems);
-      const auto emit = [&](const PacketView& packet) { return query.Append(packet, counter, deadline_ns); };
-      status =
-          ExecuteQuery(*query.job_.expression, snapshot, {query.stop_.get_token(), deadline_ns}, emit, stats);
-      stats.problems.insert(stats.problems.begin(), problems.begin(), problems.end());
-    } catch (const std::exception& e) {
-      status = Fail(Error::Exhausted(fmt::format("the query failed: {}", e.what())));
-    }
+  try {
+    status = Answer(query, deadline_ns, counter, stats);
+  } catch (const std::exception& e) {
+    status = Fail(Error::Exhausted(fmt::format("the query failed: {}", e.what())));
   }
 
   const bool late = MonotonicNs() >= deadline_ns;
@@ -213,6 +202,36 @@ void QueryService::Run(RunningQuery& query) {
   Record(query, stats, summary, MonotonicNs() - start_ns);
   stats_.queries_running.fetch_sub(1);
   query.Finish(std::move(summary));
+}
+
+Status QueryService::Answer(RunningQuery& query, int64_t deadline_ns, LimitCounter& counter,
+                            QueryStats& stats) {
+  const QueryOptions options{query.stop_.get_token(), deadline_ns};
+  if (query.job_.explain) return Explain(query, store_.Snapshot(), options);
+  {
+    const std::lock_guard lock(query.mutex_);
+    AppendPcapFileHeader(query.tail_, PcapResolution::kMicroseconds, kLinkTypeEthernet);
+    query.buffered_bytes_ = query.bytes_ = query.tail_.size();
+    query.verdict_ = counter.CountFileHeader();
+  }
+  if (query.verdict_ != LimitCounter::Verdict::kMore) return {};
+  std::vector<std::string> problems;
+  const StoreSnapshot snapshot = store_.Snapshot(&problems);
+  const auto emit = [&](const PacketView& packet) { return query.Append(packet, counter, deadline_ns); };
+  const Status status = ExecuteQuery(*query.job_.expression, snapshot, options, emit, stats);
+  stats.problems.insert(stats.problems.begin(), problems.begin(), problems.end());
+  return status;
+}
+
+// A plan has no more text than the query and the store's problems.
+Status QueryService::Explain(RunningQuery& query, const StoreSnapshot& snapshot,
+                             const QueryOptions& options) {
+  STENO_TRY(const QueryPlan plan, ExplainQuery(*query.job_.expression, snapshot, options));
+  std::string text = ToJson(plan);
+  const std::lock_guard lock(query.mutex_);
+  query.buffered_bytes_ = query.bytes_ = text.size();
+  query.tail_ = std::move(text);
+  return {};
 }
 
 void QueryService::Record(const RunningQuery& query, const QueryStats& stats, const QuerySummary& summary,

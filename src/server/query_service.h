@@ -30,6 +30,7 @@ struct QueryJob {
   std::string who;   // for the log: the client's name
   ExpressionPtr expression;
   QueryLimits limits;
+  bool explain = false;  // the result is not the packets but the plan, as JSON
 };
 
 struct QuerySummary {
@@ -119,6 +120,8 @@ class QueryService {
  private:
   void RunWorker(const std::stop_token& stop);
   void Run(RunningQuery& query);
+  Status Answer(RunningQuery& query, int64_t deadline_ns, LimitCounter& counter, QueryStats& stats);
+  static Status Explain(RunningQuery& query, const StoreSnapshot& snapshot, const QueryOptions& options);
   void Record(const RunningQuery& query, const QueryStats& stats, const QuerySummary& summary,
               int64_t elapsed_ns);
 

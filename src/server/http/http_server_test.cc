@@ -81,6 +81,20 @@ TEST_F(HttpServerTest, EmptyResultsAndTrailers) {
   EXPECT_FALSE(response.trailers.contains("steno-reason"));
 }
 
+TEST_F(HttpServerTest, ExplainsAQuery) {
+  data_.AddFile(kTestEpochNs, 10, 80);
+  Start(UnixOptions());
+  TestClient client = Connect();
+  const TestResponse response = client.Get("/query/explain?query=tcp%5B13%5D=2+or+port+80");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.headers.at("content-type"), "application/json");
+  EXPECT_EQ(response.trailers.at("steno-complete"), "true");
+  EXPECT_THAT(response.body, HasSubstr("\"query\": \"(tcp[13] = 2 or port 80)\""));
+  EXPECT_THAT(response.body, HasSubstr("\"to_read\": 1"));
+  EXPECT_EQ(client.Get("/query/explain?query=port").status, 400);
+  EXPECT_EQ(client.Query("port 80").trailers.at("steno-packets"), "10");
+}
+
 TEST_F(HttpServerTest, KeepsTheConnectionForFurtherRequests) {
   data_.AddFile(kTestEpochNs, 10, 80);
   Start(UnixOptions());

@@ -7,11 +7,13 @@
 
 #include "base/log.h"
 #include "query/parse.h"
+#include "server/http/target.h"
 
 namespace steno {
 namespace {
 
-constexpr const char* kPaths = "/query, /metrics, /debug/stats, /debug/config, /healthz, /readyz";
+constexpr const char* kPaths =
+    "/query, /query/explain, /metrics, /debug/stats, /debug/config, /healthz, /readyz";
 constexpr const char* kTextPlain = "text/plain; charset=utf-8";
 constexpr const char* kMetricsText = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -37,7 +39,7 @@ Status ReadLimit(const std::optional<std::string>& header, const char* name, uin
 }
 
 std::variant<HttpReply, QueryJob> RouteQuery(const HttpRequest& request, ServerStats& stats, int64_t now_ns) {
-  QueryJob job{request.body, request.who, nullptr, {}};
+  QueryJob job{request.body, request.who, nullptr, {}, false};
   Status limits = ReadLimit(request.limit_bytes, "Steno-Limit-Bytes", job.limits.bytes);
   if (limits) limits = ReadLimit(request.limit_packets, "Steno-Limit-Packets", job.limits.packets);
   if (!limits) return BadRequest(request, "Invalid Limit Headers: " + limits.error().message, stats);
@@ -47,6 +49,19 @@ std::variant<HttpReply, QueryJob> RouteQuery(const HttpRequest& request, ServerS
   }
   job.expression = std::move(*expression);
   return job;
+}
+
+// The query is the body, or the parameter "query" for browsers.
+std::variant<HttpReply, QueryJob> RouteExplain(HttpRequest request, ServerStats& stats, int64_t now_ns) {
+  const auto parameter = TargetParameter(request.target, "query");
+  if (!parameter) return BadRequest(request, parameter.error().message, stats);
+  if (request.body.empty() && *parameter) request.body = **parameter;
+  auto routed = RouteQuery(request, stats, now_ns);
+  if (auto* job = std::get_if<QueryJob>(&routed)) {
+    job->explain = true;
+    job->text = "explain: " + job->text;
+  }
+  return routed;
 }
 
 HttpReply Readiness(const ServerPages& pages) {
@@ -61,9 +76,10 @@ HttpReply Readiness(const ServerPages& pages) {
 
 std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
                                         ServerStats& stats, int64_t now_ns) {
-  const std::string path = request.target.substr(0, request.target.find('?'));
+  const std::string path = std::string(TargetPath(request.target));
   const bool get = request.method == "GET";
   // The incumbent takes any method on /query; what counts is the body.
+  if (path == "/query/explain") return RouteExplain(request, stats, now_ns);
   if (path == "/query") return RouteQuery(request, stats, now_ns);
   if (path == "/") {
     if (request.method != "POST") return WrongMethod(request, path, "POST");

@@ -54,6 +54,22 @@ TEST_F(RoutesTest, LimitsAreRead) {
   EXPECT_EQ(std::get<QueryJob>(routed).limits.bytes, 2147483648u);
 }
 
+TEST_F(RoutesTest, ExplainTakesBodyOrParameter) {
+  for (const HttpRequest& request :
+       {HttpRequest{.method = "GET", .target = "/query/explain?query=port+80%20or%20443"},
+        HttpRequest{.method = "POST", .target = "/query/explain", .body = "port 80 or 443"},
+        HttpRequest{.method = "POST", .target = "/query/explain?query=tcp", .body = "port 80 or 443"}}) {
+    auto routed = Ask(request);
+    ASSERT_TRUE(std::holds_alternative<QueryJob>(routed));
+    EXPECT_TRUE(std::get<QueryJob>(routed).explain);
+    EXPECT_EQ(ToString(*std::get<QueryJob>(routed).expression), "(port 80 or port 443)");
+  }
+  EXPECT_THAT(Reply({.method = "GET", .target = "/query/explain?query=port+x"}).body,
+              HasSubstr("column 6: port x"));
+  EXPECT_EQ(Reply({.method = "GET", .target = "/query/explain?query=%zz"}).status, 400u);
+  EXPECT_EQ(Reply({.method = "GET", .target = "/query/explain"}).status, 400u);
+}
+
 TEST_F(RoutesTest, MetricsAreInPrometheusFormat) {
   const HttpReply reply = Reply({.method = "GET", .target = "/metrics"});
   EXPECT_EQ(reply.status, 200u);
@@ -93,7 +109,7 @@ TEST_F(RoutesTest, Pages) {
 TEST_F(RoutesTest, UnknownPathsAndMethods) {
   const HttpReply missing = Reply({.method = "GET", .target = "/favicon.ico"});
   EXPECT_EQ(missing.status, 404u);
-  EXPECT_THAT(missing.body, HasSubstr("/query, /metrics, /debug/stats"));
+  EXPECT_THAT(missing.body, HasSubstr("/query, /query/explain, /metrics"));
   const HttpReply get = Reply({.method = "GET", .target = "/"});
   EXPECT_EQ(get.status, 405u);
   EXPECT_THAT(get.headers, ElementsAre(Pair("Allow", "POST")));

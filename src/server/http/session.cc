@@ -241,6 +241,7 @@ awaitable<void> Session::Impl::Linger() {
 awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned http_minor) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const auto signal = std::make_shared<Signal>(executor);
+  const char* const content_type = job.explain ? "application/json" : "application/octet-stream";
   const auto query = context.queries.Start(std::move(job), [signal] { signal->Raise(); });
   const QueryGuard guard(*query);
   // A client may read slowly for as long as a query may run.
@@ -258,7 +259,7 @@ awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned 
     const bool sent = co_await SendReply(busy, keep_alive, http_minor);
     co_return sent;
   }
-  HeaderList headers = {{"Content-Type", "application/octet-stream"}};
+  HeaderList headers = {{"Content-Type", content_type}};
   const bool chunked = http_minor >= 1;
   if (chunked) {
     headers.emplace_back("Transfer-Encoding", "chunked");

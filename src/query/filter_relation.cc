@@ -14,7 +14,7 @@ namespace steno::internal {
 
 namespace {
 
-constexpr unsigned kMaxNesting = 32;
+constexpr unsigned kMaxNesting = 16;  // programs grow with its square
 constexpr size_t kMaxRelationBytes = 1024;
 constexpr NumberKind kAnyNumber{"a value", 0, UINT32_MAX};
 constexpr const char* kOperand =

@@ -259,6 +259,10 @@ Result<std::optional<SyntaxNode>> LinkProtocol(std::string_view name, TreeLimits
                          OneOf(link.ether_type == 0 ? HasEtherType(0) : HasEtherType(0, link.ether_type)),
                          column);
   }
+  for (const auto& [word, number] : kTypeWords) {
+    if (EqualsIgnoringCase(name, word))
+      return limits.Leaf(NumberTerm(TermKind::kEtherType, {number, number}), column);
+  }
   return std::nullopt;
 }
 

@@ -282,18 +282,18 @@ TEST(Mistakes, TooMuch) {
     return all;
   };
   ExpectMessages({
-      {"tcp[" + repeat("(", 33) + "1", "column 37: a comparison has at most 32 levels"},
-      {repeat("tcp[", 33) + "1", "column 133: a comparison has at most 32 levels"},
+      {"tcp[" + repeat("(", 17) + "1", "column 21: a comparison has at most 16 levels"},
+      {repeat("tcp[", 17) + "1", "column 69: a comparison has at most 16 levels"},
       {"len > 1" + repeat("+1", 300), "column 608: a comparison has at most 1024 bytes"},
       {repeat("len > 1 or ", 256) + "len > 1",
        "column 2817: too many comparisons of bytes: a query has at most 256"},
       {repeat("(", 300) + "tcp[0] = 1", "column 201: nested too deep: a query has at most 200 levels"},
       {repeat("(", 300) + "tcp[0]" + repeat(")", 300) + " = 1",
-       "column 34: a comparison has at most 32 levels"},
+       "column 18: a comparison has at most 16 levels"},
       {repeat("(", 65537), "column 65537: the query has 65537 bytes: a query has at most 65536"},
   });
   EXPECT_TRUE(ParseQuery(repeat("len > 1 or ", 255) + "len > 1", 0));
-  EXPECT_TRUE(ParseQuery("tcp[" + repeat("(", 31) + "1" + repeat(")", 31) + "] = 1", 0));
+  EXPECT_TRUE(ParseQuery("tcp[" + repeat("(", 15) + "1" + repeat(")", 15) + "] = 1", 0));
 }
 
 }  // namespace

@@ -226,6 +226,7 @@ TEST(PacketFilter, TextsAreReadBack) {
            {"ether multicast", "multicast"},
            {"ether proto \\stp", "ether proto \\stp"},
            {"ether proto \\ip", "ether proto 0x0800"},
+           {"ether proto \\decnet or lat", "(ether proto 0x6003 or ether proto 0x6004)"},
            {"pppoes 0x5", "pppoes 5"},
            {"pppoed", "ether proto 0x8863"},
            {"llc UI", "llc ui"},

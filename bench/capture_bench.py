@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The figures of capturing, side by side with the Debian package `stenographer` where that is installed.
+"""The figures of capturing and of queries, side by side with the Debian package `stenographer` where that is installed.
 
     bench/run capture [--only P1,P3] [--runs N] [--seconds N] [--pps N] [--no-incumbent] [--json FILE] [--add] [--table]
                       [--pcaps DIR]
@@ -18,7 +18,9 @@ import time
 
 import capture_lab as bench
 import freshness
+import query_figures
 from capture_lab import Unmeasurable, lab, median
+from figure import Figure, cell, for_both, of
 
 MIX_RATES = [1_000_000, 800_000, 600_000, 450_000, 300_000, 200_000, 100_000]
 QUIET_FRAMES_PER_SECOND = 10
@@ -32,6 +34,8 @@ class Session:
         self.this = bench.this_product()
         self.incumbent = None if options.no_incumbent else bench.incumbent_product()
         self.directory = bench.make_directory()
+        self.store_packets = options.store_packets
+        self.stores = {}  # what query_figures has recorded
         self.pcaps = sorted(path for path in glob.glob(options.pcaps + "/**", recursive=True) if os.path.isfile(path))
 
     def products(self):
@@ -55,44 +59,6 @@ class Session:
             if all(run["lost"] == 0 and run["pps"] > 0.97 * rate for run in runs):
                 return rate
         raise Unmeasurable("no rate down to %d/s that the source reaches and all hold without loss" % rate)
-
-
-def of(runs, product, value):
-    """value(run) of each run of a product."""
-    return [value(run) for run in runs if run["product"] == product]
-
-
-def for_both(runs, text):
-    """text(name) for each product that has runs: "incumbent ..., this ..."."""
-    return ", ".join("%s %s" % (name, text(name)) for name in ("incumbent", "this") if of(runs, name, len))
-
-
-class Figure:
-    """A row of the table: how to measure it (runs), and what the runs mean (columns, whether the reach is met, a note)."""
-    what = unit = reach = ""
-
-    def measure(self, session):
-        raise NotImplementedError
-
-    def value(self, run):
-        """A run's figure, in the unit."""
-        raise NotImplementedError
-
-    def met(self, runs, row):
-        raise NotImplementedError
-
-    def note(self, runs):
-        raise NotImplementedError
-
-    def columns(self, runs):
-        medians = {name: median(of(runs, name, self.value)) if of(runs, name, len) else None
-                   for name in ("incumbent", "this")}
-        ratio = medians["this"] / medians["incumbent"] if medians["this"] is not None and medians["incumbent"] else None
-        return {**medians, "ratio": ratio}
-
-    def row(self, runs):
-        row = {"what": self.what, "unit": self.unit, "reach": self.reach, **self.columns(runs)}
-        return {**row, "met": self.met(runs, row), "note": self.note(runs)}
 
 
 class Loss(Figure):
@@ -231,6 +197,7 @@ FIGURES = {
     "P1": Loss("IMIX of 65,536 flows, one core's full rate", "imix"),
     "P2": Loss("60-byte SYN flood, random addresses, full rate", "flood", "--tcp"),
     "P3": CpuPerPacket(),
+    **query_figures.FIGURES,
     "P9": Freshness(),
     "P10": QuietDisk(),
     "P12": WritePath(),
@@ -258,14 +225,6 @@ def machine_line(data, measured):
         ", ".join("%s %.2f Mpps" % rate for rate in sorted(rates.items())) or "not measured")
 
 
-def cell(value):
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value
-    return "0" if value == 0 else "%.3g" % value if abs(value) < 1000 else "%.0f" % value
-
-
 def print_table(result):
     print(machine_line(result["machine"], result["figures"]))
     line = "%-4s %-54s %-11s %15s %13s %7s  %-15s %s"
@@ -290,6 +249,7 @@ def parse():
     parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the median counts")
     parser.add_argument("--seconds", type=int, default=10, help="length of a load")
     parser.add_argument("--pps", type=int, default=0, help="rate of P3; default: the highest that all hold")
+    parser.add_argument("--store-packets", type=int, default=30_000_000, help="packets of the stores that are queried")
     parser.add_argument("--no-incumbent", action="store_true", help="measure this recorder alone")
     parser.add_argument("--pcaps", default=lab.SHARED_PCAPS, help="directory of captures, the real mix of P3")
     parser.add_argument("--json", default=os.path.join(bench.SOURCE, "build", "bench", "capture.json"), help="result")

@@ -85,9 +85,9 @@ TEST(ExecuteQueryTest, TimesOfAnyOrderEqualBruteForce) {
         }
       }
       // Names as the recorder gives them: of the first packet, or the next that is free.
-      const auto id = static_cast<uint64_t>(blocks.front().front().time_ns / 1000);
-      builder.AddFile(thread, (id == 0 ? 1 : id) + file, blocks,
-                      file == 1 ? IndexKind::kNone : IndexKind::kSealed);
+      auto id = std::max<uint64_t>(1, static_cast<uint64_t>(blocks.front().front().time_ns / 1000));
+      while (std::filesystem::exists(builder.PacketPath(thread, id))) ++id;
+      builder.AddFile(thread, id, blocks, file == 1 ? IndexKind::kNone : IndexKind::kSealed);
     }
   }
   Store store(builder.directories());

@@ -149,8 +149,8 @@ Asked AskFor(const std::string& text, Store& store) {
   Asked asked;
   const int64_t start_ns = MonotonicNs();
   const StoreSnapshot snapshot = store.Snapshot();
-  const Status done =
-      ExecuteQuery(*expression, snapshot, {}, [](const PacketView&) { return true; }, asked.stats);
+  const Status done = ExecuteQuery(
+      *expression, snapshot, {}, [](const PacketView&, const PacketSource&) { return true; }, asked.stats);
   STENO_CHECK(done.has_value());
   asked.ms = MsSince(start_ns);
   return asked;

@@ -18,10 +18,17 @@ inline constexpr uint32_t kSectionHeader = 0x0a0d0d0a;
 inline constexpr uint32_t kInterface = 1;
 inline constexpr uint32_t kObsoletePacket = 2;
 inline constexpr uint32_t kSimplePacket = 3;
+inline constexpr uint32_t kInterfaceStatistics = 5;
 inline constexpr uint32_t kEnhancedPacket = 6;
 inline constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
 
 inline constexpr uint16_t kOptionEnd = 0;
+inline constexpr uint16_t kOptionComment = 1;         // of any block
+inline constexpr uint16_t kOptionName = 2;            // if_name
+inline constexpr uint16_t kOptionDescription = 3;     // if_description
+inline constexpr uint16_t kOptionApplication = 4;     // shb_userappl
+inline constexpr uint16_t kOptionDropped = 5;         // isb_ifdrop
+inline constexpr uint16_t kOptionDelivered = 8;       // isb_usrdeliv
 inline constexpr uint16_t kOptionTimeResolution = 9;  // if_tsresol
 inline constexpr uint16_t kOptionTimeOffset = 14;     // if_tsoffset
 

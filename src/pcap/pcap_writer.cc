@@ -40,29 +40,35 @@ void AppendPcapFileHeader(std::string& out, PcapResolution resolution, uint32_t 
   Append(out, header);
 }
 
-void AppendPcapRecord(std::string& out, PcapResolution resolution, const PcapRecord& record) {
+PcapRecordSizes SizesOf(const PcapRecord& record) {
   const size_t captured = CapturedBytes(record);
   const size_t original = std::max<size_t>(captured, size_t{record.original_bytes} + TagBytes(record));
-  const int64_t time_ns = std::max<int64_t>(record.time_ns, 0);  // the format has no time before 1970
-  const int64_t fraction = time_ns % kNsPerSecond;
-  std::array<uint8_t, kPcapRecordHeaderBytes + kTagOffset + kTagBytes> head;
-  StoreLe(head.data(), static_cast<uint32_t>(time_ns / kNsPerSecond));
-  StoreLe(head.data() + 4, static_cast<uint32_t>(
-                               resolution == PcapResolution::kMicroseconds ? fraction / kNsPerUs : fraction));
-  StoreLe(head.data() + 8, static_cast<uint32_t>(captured));
-  StoreLe(head.data() + 12, static_cast<uint32_t>(std::min<size_t>(original, UINT32_MAX)));
-  if (!RestoresTag(record)) {
-    Append(out, std::span(head).first(kPcapRecordHeaderBytes));
-    Append(out, record.frame.first(captured));
-    return;
-  }
-  uint8_t* at = std::copy_n(record.frame.data(), kTagOffset, head.data() + kPcapRecordHeaderBytes);
+  return {static_cast<uint32_t>(captured), static_cast<uint32_t>(std::min<size_t>(original, UINT32_MAX))};
+}
+
+void AppendFrame(std::string& out, const PcapRecord& record) {
+  const size_t captured = CapturedBytes(record);
+  if (!RestoresTag(record)) return Append(out, record.frame.first(captured));
+  std::array<uint8_t, kTagOffset + kTagBytes> head;
+  uint8_t* at = std::copy_n(record.frame.data(), kTagOffset, head.data());
   StoreBe(at, record.tag.tpid);
   StoreBe(at + 2, record.tag.tci);
   Append(out, head);
   Append(out, record.frame.subspan(kTagOffset, captured - kTagOffset - kTagBytes));
 }
 
-size_t PcapRecordBytes(const PcapRecord& record) { return kPcapRecordHeaderBytes + CapturedBytes(record); }
+void AppendPcapRecord(std::string& out, PcapResolution resolution, const PcapRecord& record) {
+  const PcapRecordSizes sizes = SizesOf(record);
+  const int64_t time_ns = std::max<int64_t>(record.time_ns, 0);  // the format has no time before 1970
+  const int64_t fraction = time_ns % kNsPerSecond;
+  std::array<uint8_t, kPcapRecordHeaderBytes> head;
+  StoreLe(head.data(), static_cast<uint32_t>(time_ns / kNsPerSecond));
+  StoreLe(head.data() + 4, static_cast<uint32_t>(
+                               resolution == PcapResolution::kMicroseconds ? fraction / kNsPerUs : fraction));
+  StoreLe(head.data() + 8, sizes.captured);
+  StoreLe(head.data() + 12, sizes.original);
+  Append(out, head);
+  AppendFrame(out, record);
+}
 
 }  // namespace steno

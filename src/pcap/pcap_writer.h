@@ -27,9 +27,17 @@ struct PcapRecord {
   StrippedTag tag;
 };
 
+// A record's lengths as they are written: with the tag, and no longer than kPcapSnaplen.
+struct PcapRecordSizes {
+  uint32_t captured;
+  uint32_t original;
+};
+PcapRecordSizes SizesOf(const PcapRecord& record);
+
+// The captured bytes, with the tag.
+void AppendFrame(std::string& out, const PcapRecord& record);
+
 void AppendPcapFileHeader(std::string& out, PcapResolution resolution, uint32_t link_type);
 void AppendPcapRecord(std::string& out, PcapResolution resolution, const PcapRecord& record);
-// Bytes that AppendPcapRecord() appends.
-size_t PcapRecordBytes(const PcapRecord& record);
 
 }  // namespace steno

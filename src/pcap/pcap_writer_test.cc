@@ -30,7 +30,7 @@ TEST(PcapWriter, RecordInBothResolutions) {
   const PcapRecord record{.time_ns = 5'123'456'789, .original_bytes = 300, .frame = kFrame, .tag = {}};
   std::string micro;
   AppendPcapRecord(micro, PcapResolution::kMicroseconds, record);
-  EXPECT_EQ(micro.size(), PcapRecordBytes(record));
+  EXPECT_EQ(micro.size(), kPcapRecordHeaderBytes + SizesOf(record).captured);
   EXPECT_THAT(Bytes(micro.substr(0, 16)),
               ::testing::ElementsAre(5, 0, 0, 0, 0x40, 0xe2, 1, 0, 15, 0, 0, 0, 44, 1, 0, 0));
   EXPECT_EQ(Bytes(micro.substr(16)), kFrame);
@@ -47,7 +47,7 @@ TEST(PcapWriter, PutsTheTagBack) {
                           .tag = {.present = true, .tci = 0xe00a, .tpid = 0x88a8}};
   std::string out;
   AppendPcapRecord(out, PcapResolution::kMicroseconds, record);
-  ASSERT_EQ(out.size(), PcapRecordBytes(record));
+  ASSERT_EQ(out.size(), kPcapRecordHeaderBytes + SizesOf(record).captured);
   EXPECT_THAT(Bytes(out.substr(8)), ::testing::ElementsAre(19, 0, 0, 0, 19, 0, 0, 0,               //
                                                            1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,  //
                                                            0x88, 0xa8, 0xe0, 0x0a, 0x08, 0x00, 0xaa));
@@ -60,7 +60,7 @@ TEST(PcapWriter, FrameCutInsideItsAddressesKeepsNoTag) {
                     .tag = {.present = true, .tci = 1, .tpid = 0x8100}};
   std::string out;
   AppendPcapRecord(out, PcapResolution::kMicroseconds, record);
-  EXPECT_EQ(out.size(), PcapRecordBytes(record));
+  EXPECT_EQ(out.size(), kPcapRecordHeaderBytes + SizesOf(record).captured);
   EXPECT_EQ(out.size(), kPcapRecordHeaderBytes + 11);
   record.frame = std::span(kFrame).first(12);
   out.clear();
@@ -77,7 +77,7 @@ TEST(PcapWriter, LengthsStayWithinTheFormat) {
       const PcapRecord record{.time_ns = -1, .original_bytes = 0, .frame = large, .tag = {.present = tagged}};
       std::string out;
       AppendPcapRecord(out, PcapResolution::kNanoseconds, record);
-      ASSERT_EQ(out.size(), PcapRecordBytes(record));
+      ASSERT_EQ(out.size(), kPcapRecordHeaderBytes + SizesOf(record).captured);
       const size_t expected = std::min<size_t>(size + (tagged ? 4 : 0), kPcapSnaplen);
       EXPECT_EQ(out.size(), kPcapRecordHeaderBytes + expected);
       uint32_t lengths[2];

@@ -63,6 +63,7 @@ void DirectoryCatalog::Refresh(std::vector<std::string>& problems) {
   } else if (*changed) {
     ReadPackets(problems);
   }
+  if (directory_.index_directory.empty()) return;
   // After the files: an index that appeared in between is found with its file or here, or changes the
   // directory again.
   if (const Result<bool> changed = index_watch_.NeedsReading(); !changed) {

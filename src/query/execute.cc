@@ -8,7 +8,7 @@
 namespace steno {
 
 Status ExecuteQuery(const Expression& expression, const StoreSnapshot& snapshot, const QueryOptions& options,
-                    const std::function<bool(const PacketView&)>& emit, QueryStats& stats) {
+                    const EmitPacket& emit, QueryStats& stats) {
   const PlanRequest request = MakePlanRequest(expression);
   if (request.bounds.Empty()) return {};
   STENO_TRY(std::vector<MergeSource> sources, CollectSources(snapshot, request.bounds, options));

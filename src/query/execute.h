@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "query/expression.h"
+#include "query/packet_source.h"
 #include "query/store.h"
 #include "storage/packet_view.h"
 
@@ -37,14 +38,19 @@ struct QueryStats {
   uint64_t files_opened = 0;
   uint64_t files_scanned = 0;  // without an index
   uint64_t files_gone = 0;     // deleted by retention while the query ran
+  // The interfaces of the files that were opened, with what is known to be lost inside the time bounds.
+  std::vector<PacketSource> sources;
   // Files or blocks that could not be read: their packets are missing.
   std::vector<std::string> problems;
 };
+
+// Takes a packet and where it is from; both are valid during the call. False ends the query.
+using EmitPacket = std::function<bool(const PacketView&, const PacketSource&)>;
 
 // Calls `emit` for each packet; it returns false to end the query (a limit, a client that left): that is not
 // an error. Errors: kCancelled, kDeadline. Damage to single files is in `stats.problems`, and the rest is
 // answered.
 Status ExecuteQuery(const Expression& expression, const StoreSnapshot& snapshot, const QueryOptions& options,
-                    const std::function<bool(const PacketView&)>& emit, QueryStats& stats);
+                    const EmitPacket& emit, QueryStats& stats);
 
 }  // namespace steno

@@ -173,7 +173,8 @@ TEST(ExecuteQueryTest, ManyFilesAreOpenedOnceInOrder) {
   EXPECT_EQ(all.stats.files_scanned, kFiles / 10);
   // To end early with plans still in the making must neither hang nor crash.
   QueryStats stats;
-  EXPECT_TRUE(ExecuteQuery(*MakeEverything(), snapshot, {}, [](const PacketView&) { return false; }, stats));
+  EXPECT_TRUE(ExecuteQuery(
+      *MakeEverything(), snapshot, {}, [](const PacketView&, const PacketSource&) { return false; }, stats));
 }
 
 class EndTest : public ::testing::Test {
@@ -195,7 +196,8 @@ TEST_F(EndTest, EmitFalseIsNoError) {
   QueryStats stats;
   int calls = 0;
   const Status status = ExecuteQuery(
-      *MakeEverything(), store_.Snapshot(), {}, [&](const PacketView&) { return ++calls < 10; }, stats);
+      *MakeEverything(), store_.Snapshot(), {},
+      [&](const PacketView&, const PacketSource&) { return ++calls < 10; }, stats);
   EXPECT_TRUE(status);
   EXPECT_EQ(calls, 10);
   EXPECT_EQ(stats.files_opened, 1u);  // the second one's time never came
@@ -209,7 +211,7 @@ TEST_F(EndTest, StopCancels) {
   size_t calls = 0;
   const Status status = ExecuteQuery(
       *MakeEverything(), store_.Snapshot(), options,
-      [&](const PacketView&) {
+      [&](const PacketView&, const PacketSource&) {
         if (++calls == 100) stop.request_stop();
         return true;
       },

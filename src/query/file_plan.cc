@@ -26,8 +26,10 @@ Result<std::vector<ReadUnit>> PlanUnits(const OpenedFile& opened, const PlanRequ
   return PlanGranules(opened.blocks, request.bounds, *opened.index, granules);
 }
 
-FilePlan Finish(OpenedFile opened, std::vector<ReadUnit> units, bool will_read) {
+FilePlan Finish(OpenedFile opened, std::vector<ReadUnit> units, const PlanRequest& request) {
   FilePlan plan;
+  plan.origin = std::move(opened.origin);
+  plan.drops = DropsIn(opened.blocks, request.bounds);
   plan.scanned = !opened.index;
   if (!opened.problem.empty()) plan.problems.push_back(std::move(opened.problem));
   const auto damaged = std::ranges::find_if_not(opened.blocks, IsReadable);
@@ -39,7 +41,7 @@ FilePlan Finish(OpenedFile opened, std::vector<ReadUnit> units, bool will_read) 
   plan.units = std::move(units);
   if (plan.units.empty()) return plan;
   SortByTime(plan.units);
-  if (!will_read) return plan;
+  if (!request.will_read) return plan;
   plan.file = std::move(opened.file);
   // Units are announced one by one: reading ahead on top of that would fetch what nobody asked for.
   ::posix_fadvise(plan.file->fd(), 0, 0, POSIX_FADV_RANDOM);
@@ -63,7 +65,7 @@ Result<FilePlan> PlanFile(const StoredFile& stored, const PlanRequest& request) 
   for (int attempt = 1;; ++attempt) {
     if (!opened) return Fail(std::move(opened).error());
     Result<std::vector<ReadUnit>> units = PlanUnits(*opened, request);
-    if (units) return Finish(std::move(*opened), std::move(*units), request.will_read);
+    if (units) return Finish(std::move(*opened), std::move(*units), request);
     const bool reset = units.error().code == ErrorCode::kCancelled && attempt < kMaxAttempts;
     opened = reset ? stored.Open() : stored.OpenForScan(units.error());
   }

@@ -19,6 +19,8 @@ struct FilePlan {
   std::vector<ReadUnit> units;       // in the order of their times
   bool scanned = false;              // without an index
   bool ruled_out = false;            // not even opened
+  PacketOrigin origin;
+  std::vector<DropMark> drops;  // inside the time bounds
   std::vector<std::string> problems;
 };
 

@@ -74,7 +74,7 @@ Result<OpenedFile> LiveFile::Open() const {
   opened.file = std::make_unique<PacketFile>(std::move(file));
   opened.index = std::move(*index);
   opened.blocks.assign(opened.index->blocks().begin(), opened.index->blocks().end());
-  opened.link_type = identity.link_type;
+  opened.origin = OriginOf(identity, thread_);
   CutToSnapshot(opened);
   return opened;
 }
@@ -85,7 +85,7 @@ Result<OpenedFile> LiveFile::OpenForScan(const Error&) const {
   OpenedFile opened;
   opened.file = std::make_unique<PacketFile>(std::move(file));
   opened.blocks = std::move(table.blocks);
-  opened.link_type = table.link_type;
+  opened.origin = {table.interface_name, thread_, table.link_type, 0};
   CutToSnapshot(opened);
   return opened;
 }

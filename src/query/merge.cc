@@ -43,7 +43,7 @@ Result<std::vector<MergeSource>> CollectSources(const StoreSnapshot& snapshot, c
 }
 
 Merge::Merge(std::vector<MergeSource> sources, const PlanRequest& request, const QueryOptions& options,
-             const std::function<bool(const PacketView&)>& emit, QueryStats& stats)
+             const EmitPacket& emit, QueryStats& stats)
     : sources_(std::move(sources)),
       options_(options),
       emit_(emit),
@@ -53,6 +53,12 @@ Merge::Merge(std::vector<MergeSource> sources, const PlanRequest& request, const
       open_(sources_.size()) {}
 
 Status Merge::Run() {
+  Status status = Loop();
+  stats_.sources = origins_.All();
+  return status;
+}
+
+Status Merge::Loop() {
   QueueFile(0);
   while (!ended_ && !(work_.empty() && heads_.empty())) {
     if (MustWork()) {
@@ -148,8 +154,11 @@ void Merge::OpenSource(size_t source) {
   ++stats_.files_opened;
   if (plan->scanned) ++stats_.files_scanned;
   std::ranges::move(plan->problems, std::back_inserter(stats_.problems));
+  const size_t origin = origins_.Find(plan->origin);
+  origins_.AddDrops(origin, plan->drops);
   if (plan->units.empty()) return;
   open_[source] = std::make_unique<OpenFile>();
+  open_[source]->origin = origin;
   open_[source]->plan = std::move(*plan);
   work_.push({open_[source]->plan.units.front().first_ns, true, sources_[source].rank, source, kNextUnit});
 }
@@ -221,9 +230,11 @@ Status Merge::EmitRun() {
   const size_t slot = heads_.top().run;
   heads_.pop();
   PacketRun& run = slots_[slot].run;
+  const size_t origin = open_[slots_[slot].source]->origin;
   for (;;) {
     if (stats_.packets_matched++ % kPacketsPerCheck == 0) STENO_CHECK_OK(CheckStop(options_));
-    if (!emit_(run.packets[run.next])) {
+    const PacketView& packet = run.packets[run.next];
+    if (!emit_(packet, origins_.ForPacket(origin, packet.time_ns))) {
       ended_ = true;
       return {};
     }

@@ -42,17 +42,19 @@ class Merge {
  public:
   // All but `sources` are borrowed.
   Merge(std::vector<MergeSource> sources, const PlanRequest& request, const QueryOptions& options,
-        const std::function<bool(const PacketView&)>& emit, QueryStats& stats);
+        const EmitPacket& emit, QueryStats& stats);
 
   Status Run();
 
  private:
+  Status Loop();
   struct OpenFile {
     FilePlan plan;
     size_t next_unit = 0;  // those before have been read once
     size_t announced = 0;
     uint64_t damaged_units = 0;
     size_t runs = 0;                    // of its packets, at hand
+    size_t origin = 0;                  // in origins_
     std::map<size_t, int64_t> dropped;  // unit -> from when on its packets are to be read again
 
     [[nodiscard]] bool IsDropped(size_t unit, int64_t time_ns) const {
@@ -100,8 +102,9 @@ class Merge {
 
   const std::vector<MergeSource> sources_;
   const QueryOptions& options_;
-  const std::function<bool(const PacketView&)>& emit_;
+  const EmitPacket& emit_;
   QueryStats& stats_;
+  PacketSources origins_;
   UnitReader reader_;
   PlanAhead plans_;
   std::vector<std::unique_ptr<OpenFile>> open_;  // per source

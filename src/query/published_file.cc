@@ -55,7 +55,17 @@ Result<FileIdentity> ReadFileIdentity(const PacketFile& file) {
   BlockHeader header;
   std::memcpy(&header, bytes.data() + kKernelHeaderBytes, sizeof header);
   if (header.magic != kBlockMagic || !CheckBlockHeader(header, 0, nullptr)) return FileIdentity{};
-  return FileIdentity{true, header.file_id, header.file_tag, header.link_type};
+  const size_t name_bytes = ::strnlen(header.interface_name, sizeof header.interface_name);
+  return FileIdentity{true,
+                      header.file_id,
+                      header.file_tag,
+                      header.link_type,
+                      header.snaplen,
+                      std::string(header.interface_name, name_bytes)};
+}
+
+PacketOrigin OriginOf(const FileIdentity& identity, uint32_t thread) {
+  return {identity.interface_name, thread, identity.link_type, identity.snaplen};
 }
 
 bool IsGone(const Error& error) { return error.code == ErrorCode::kNotFound || error.sys_errno == ENOENT; }
@@ -73,7 +83,7 @@ Result<std::shared_ptr<const PublishedFile>> PublishedFile::Load(const StoreDire
   const std::shared_ptr<PublishedFile> published(new PublishedFile);
   published->name_ = name;
   published->path_ = directory.packets_directory + "/" + name;
-  published->index_path_ = directory.index_directory + "/" + name;
+  if (!directory.index_directory.empty()) published->index_path_ = directory.index_directory + "/" + name;
   published->thread_ = thread;
   published->log_ = std::move(log);
   const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), published->file_id_);
@@ -175,7 +185,7 @@ Result<OpenedFile> PublishedFile::Open() const {
   opened.file = std::make_unique<PacketFile>(std::move(file));
   opened.index = std::move(*index);
   opened.blocks.assign(opened.index->blocks().begin(), opened.index->blocks().end());
-  opened.link_type = identity_.link_type;
+  opened.origin = OriginOf(identity_, thread_);
   if (!covered_ && !google_) STENO_CHECK_OK(AddUncovered(opened));
   return opened;
 }
@@ -238,7 +248,7 @@ Result<OpenedFile> PublishedFile::OpenWithoutIndex(PacketFile file) const {
   STENO_TRY(const std::shared_ptr<const BlockTable> table, Walk(file));
   OpenedFile opened;
   opened.blocks = table->blocks;
-  opened.link_type = table->link_type;
+  opened.origin = {table->interface_name, thread_, table->link_type, identity_.snaplen};
   opened.problem = DamageIn(*table);
   opened.file = std::make_unique<PacketFile>(std::move(file));
   return opened;

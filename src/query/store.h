@@ -16,13 +16,14 @@
 #include "index/flow_index.h"
 #include "query/expression.h"
 #include "query/index_cache.h"
+#include "query/packet_source.h"
 #include "storage/packet_file.h"
 
 namespace steno {
 
 struct StoreDirectory {
   std::string packets_directory;
-  std::string index_directory;
+  std::string index_directory;  // empty: there are no indexes
   bool operator==(const StoreDirectory&) const = default;
 };
 
@@ -31,7 +32,7 @@ struct OpenedFile {
   std::unique_ptr<PacketFile> file;
   std::unique_ptr<FlowIndex> index;  // null: read everything
   std::vector<BlockEntry> blocks;    // from the index, or from walking the file
-  uint16_t link_type = 1;
+  PacketOrigin origin;
   std::string problem;  // not empty: what of the file cannot be read
 };
 

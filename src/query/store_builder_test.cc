@@ -252,7 +252,7 @@ Answer Ask(const Expression& expression, const StoreSnapshot& snapshot, const Qu
   Answer answer;
   answer.status = ExecuteQuery(
       expression, snapshot, options,
-      [&](const PacketView& view) {
+      [&](const PacketView& view, const PacketSource&) {
         answer.packets.push_back(Copy(view));
         return true;
       },

@@ -13,9 +13,9 @@
 
 #include "base/unique_fd.h"
 #include "index/sealed_index.h"
+#include "query/test_store.h"
 #include "server/index_rebuilder.h"
 #include "server/stats_page.h"
-#include "server/test_store.h"
 
 namespace steno {
 namespace {

@@ -11,14 +11,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "pcap/pcap_writer.h"
 #include "query/explain.h"
 #include "server/plan_json.h"
 
 namespace steno {
 namespace {
 
-constexpr uint32_t kLinkTypeEthernet = 1;
 // Queries yield to the capture threads where both want a processor; see setpriority(2) for threads.
 constexpr int kWorkerNice = 5;
 
@@ -28,6 +26,12 @@ std::string CutReason(LimitCounter::Verdict verdict, const Status& status, bool 
   if (stopped || (!status && status.error().code == ErrorCode::kCancelled)) return "cancelled";
   if (late || (!status && status.error().code == ErrorCode::kDeadline)) return "timeout";
   return status ? std::string() : Printable(status.error().message);
+}
+
+uint64_t DropsOf(const QueryStats& stats) {
+  uint64_t drops = 0;
+  for (const PacketSource& source : stats.sources) drops += source.drops;
+  return drops;
 }
 
 std::string ProblemsReason(const std::vector<std::string>& problems) {
@@ -53,7 +57,7 @@ std::string Printable(std::string_view text, size_t limit) {
 }
 
 RunningQuery::RunningQuery(QueryJob job, std::function<void()> on_ready)
-    : job_(std::move(job)), on_ready_(std::move(on_ready)) {}
+    : job_(std::move(job)), on_ready_(std::move(on_ready)), encoder_(job_.format) {}
 
 RunningQuery::Piece RunningQuery::Take() {
   const std::lock_guard lock(mutex_);
@@ -88,27 +92,39 @@ bool RunningQuery::WaitForSpace(std::unique_lock<std::mutex>& lock, int64_t dead
   return space_.wait_until(lock, stop_.get_token(), std::chrono::steady_clock::now() + left, has_space);
 }
 
-bool RunningQuery::Append(const PacketView& packet, LimitCounter& counter, int64_t deadline_ns) {
+void RunningQuery::Count(size_t before) {
+  buffered_bytes_ += tail_.size() - before;
+  bytes_ += tail_.size() - before;
+}
+
+bool RunningQuery::Append(const PacketView& packet, const PacketSource& source, LimitCounter& counter,
+                          int64_t deadline_ns) {
   bool signal = false;
   {
     std::unique_lock lock(mutex_);
     if (!WaitForSpace(lock, deadline_ns)) return false;
     if (tail_.capacity() < kChunkBytes) tail_.reserve(kChunkBytes + kChunkBytes / 8);
     const size_t before = tail_.size();
-    AppendPcapRecord(tail_, PcapResolution::kMicroseconds,
-                     {packet.time_ns, packet.original_bytes, packet.frame, packet.tag});
-    const size_t record_bytes = tail_.size() - before;
-    buffered_bytes_ += record_bytes;
-    bytes_ += record_bytes;
+    failure_ = encoder_.Add(packet, source, tail_);
+    if (!failure_) return false;
+    Count(before);
     signal = ++packets_ == 1;
     if (tail_.size() >= kChunkBytes) {
       chunks_.push_back(std::exchange(tail_, std::string()));
       signal = true;
     }
-    verdict_ = counter.CountPacket(record_bytes - kPcapRecordHeaderBytes);
+    verdict_ = counter.CountPacket(CapturedBytes(packet));
   }
   if (signal) Signal();
   return verdict_ == LimitCounter::Verdict::kMore;
+}
+
+// What ends a file is sent even if nobody has taken the rest yet: it is a few hundred bytes.
+void RunningQuery::End(const std::vector<PacketSource>& sources) {
+  const std::lock_guard lock(mutex_);
+  const size_t before = tail_.size();
+  encoder_.Finish(sources, tail_);
+  Count(before);
 }
 
 void RunningQuery::Finish(QuerySummary summary) {
@@ -178,7 +194,7 @@ void QueryService::Run(RunningQuery& query) {
   if (query.stop_.stop_requested()) {
     STENO_INFO("query by {}: \"{}\": cancelled before it could start", query.job_.who,
                Printable(query.job_.text));
-    return query.Finish({0, 0, 0, false, "cancelled"});
+    return query.Finish({.complete = false, .reason = "cancelled"});
   }
   const int64_t start_ns = MonotonicNs();
   const int64_t deadline_ns = start_ns + options_.timeout_ns;
@@ -195,7 +211,7 @@ void QueryService::Run(RunningQuery& query) {
   }
 
   const bool late = MonotonicNs() >= deadline_ns;
-  QuerySummary summary{query.packets_, query.bytes_, stats.problems.size(), true, {}};
+  QuerySummary summary{query.packets_, query.bytes_, stats.problems.size(), DropsOf(stats), true, {}};
   summary.reason = CutReason(query.verdict_, status, query.stop_.stop_requested(), late);
   if (summary.reason.empty()) summary.reason = ProblemsReason(stats.problems);
   summary.complete = summary.reason.empty();
@@ -208,18 +224,20 @@ Status QueryService::Answer(RunningQuery& query, int64_t deadline_ns, LimitCount
                             QueryStats& stats) {
   const QueryOptions options{query.stop_.get_token(), deadline_ns};
   if (query.job_.explain) return Explain(query, store_.Snapshot(), options);
-  {
-    const std::lock_guard lock(query.mutex_);
-    AppendPcapFileHeader(query.tail_, PcapResolution::kMicroseconds, kLinkTypeEthernet);
-    query.buffered_bytes_ = query.bytes_ = query.tail_.size();
-    query.verdict_ = counter.CountFileHeader();
+  query.verdict_ = counter.CountFileHeader();
+  if (query.verdict_ != LimitCounter::Verdict::kMore) {
+    query.End({});
+    return {};
   }
-  if (query.verdict_ != LimitCounter::Verdict::kMore) return {};
   std::vector<std::string> problems;
   const StoreSnapshot snapshot = store_.Snapshot(&problems);
-  const auto emit = [&](const PacketView& packet) { return query.Append(packet, counter, deadline_ns); };
-  const Status status = ExecuteQuery(*query.job_.expression, snapshot, options, emit, stats);
+  const auto emit = [&](const PacketView& packet, const PacketSource& source) {
+    return query.Append(packet, source, counter, deadline_ns);
+  };
+  Status status = ExecuteQuery(*query.job_.expression, snapshot, options, emit, stats);
   stats.problems.insert(stats.problems.begin(), problems.begin(), problems.end());
+  query.End(stats.sources);
+  if (status && !query.failure_) status = query.failure_;
   return status;
 }
 

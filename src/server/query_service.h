@@ -1,5 +1,5 @@
-// QueryService: runs queries on a bounded pool of threads and hands their results over as pcap bytes, in
-// pieces.
+// QueryService: runs queries on a bounded pool of threads and hands their results over as the bytes of a
+// capture file, in pieces.
 //
 // Independent of the transport. Thread-safe. A query that has been started holds at most kMaxBufferedBytes of
 // result: when its consumer is slow, it waits. It ends early when it is cancelled, at its deadline, or at a
@@ -19,8 +19,9 @@
 
 #include "query/execute.h"
 #include "query/expression.h"
+#include "query/query_limits.h"
+#include "query/result_encoder.h"
 #include "query/store.h"
-#include "server/query_limits.h"
 #include "server/server_stats.h"
 
 namespace steno {
@@ -30,6 +31,7 @@ struct QueryJob {
   std::string who;   // for the log: the client's name
   ExpressionPtr expression;
   QueryLimits limits;
+  ResultFormat format = ResultFormat::kPcap;
   bool explain = false;  // the result is not the packets but the plan, as JSON
 };
 
@@ -37,6 +39,7 @@ struct QuerySummary {
   uint64_t packets = 0;
   uint64_t bytes = 0;    // of the result, file header included
   size_t problems = 0;   // files or blocks that could not be read
+  uint64_t drops = 0;    // packets known to be lost inside the time bounds
   bool complete = true;  // false: `reason` says why packets are missing
   std::string reason;    // limit-packets, limit-bytes, timeout, cancelled, or a sentence; printable
 };
@@ -69,7 +72,11 @@ class RunningQuery {
   friend class QueryService;
 
   // Producer. False: the query is to end.
-  bool Append(const PacketView& packet, LimitCounter& counter, int64_t deadline_ns);
+  bool Append(const PacketView& packet, const PacketSource& source, LimitCounter& counter,
+              int64_t deadline_ns);
+  void End(const std::vector<PacketSource>& sources);
+  // What was appended to tail_ since it had `before` bytes counts. Under mutex_.
+  void Count(size_t before);
   bool WaitForSpace(std::unique_lock<std::mutex>& lock, int64_t deadline_ns);
   void Finish(QuerySummary summary);
   void Signal();
@@ -85,6 +92,8 @@ class RunningQuery {
   std::condition_variable_any space_;
   std::deque<std::string> chunks_;
   std::string tail_;
+  ResultEncoder encoder_;
+  Status failure_;  // a packet that could not be encoded
   size_t buffered_bytes_ = 0;
   uint64_t packets_ = 0;
   uint64_t bytes_ = 0;

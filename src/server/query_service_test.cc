@@ -8,7 +8,7 @@
 
 #include "base/bytes.h"
 #include "query/parse.h"
-#include "server/test_store.h"
+#include "query/test_store.h"
 
 namespace steno {
 namespace {
@@ -158,6 +158,32 @@ TEST_F(QueryServiceTest, StoppingEndsWaitingQueriesToo) {
   service.Stop();
   EXPECT_EQ(Collect(*first).summary.reason, "cancelled");
   EXPECT_EQ(Collect(*second).summary.reason, "cancelled");
+}
+
+TEST_F(QueryServiceTest, FormatsWithNanosecondsAndDrops) {
+  data_.AddFile(kTestEpochNs, 2'000, 80, true, 1000, /*drops=*/7);  // three blocks
+  Store store({data_.directory()});
+  QueryService service(store, {1, 30 * kNsPerSecond}, stats_);
+  QueryJob job = Job("port 80");
+  job.format = ResultFormat::kPcapNs;
+  const Answer nano = Collect(*service.Start(job, [] {}));
+  EXPECT_EQ(LoadLe<uint32_t>(nano.bytes.data()), 0xa1b23c4du);
+  EXPECT_EQ(CountRecords(nano.bytes), 2'000u);
+  EXPECT_EQ(nano.summary.drops, 14u);
+  job.format = ResultFormat::kPcapng;
+  const Answer next = Collect(*service.Start(job, [] {}));
+  EXPECT_EQ(LoadLe<uint32_t>(next.bytes.data()), 0x0a0d0d0au);
+  EXPECT_EQ(next.summary.bytes, next.bytes.size());
+  const std::string comment = "7 packets dropped before this one";
+  const size_t first = next.bytes.find(comment);
+  ASSERT_NE(first, std::string::npos);
+  const size_t second = next.bytes.find(comment, first + 1);
+  ASSERT_NE(second, std::string::npos);
+  EXPECT_EQ(next.bytes.find(comment, second + 1), std::string::npos);
+  // One packet behind all drops tells of them together.
+  QueryJob late = Job("after 2026-01-01T00:00:01.999Z");
+  late.format = ResultFormat::kPcapng;
+  EXPECT_NE(Collect(*service.Start(late, [] {})).bytes.find(comment), std::string::npos);
 }
 
 TEST_F(QueryServiceTest, SignalsTheFirstPacketAndTheEnd) {

@@ -11,9 +11,9 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "query/test_store.h"
 #include "server/http/sockets.h"
 #include "server/http/test_client.h"
-#include "server/test_store.h"
 
 namespace steno {
 namespace {
@@ -74,7 +74,7 @@ TEST_F(HttpServerTest, EmptyResultsAndTrailers) {
   EXPECT_EQ(response.body.size(), 24u);
   EXPECT_EQ(response.headers.at("content-type"), "application/octet-stream");
   EXPECT_EQ(response.headers.at("trailer"),
-            "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Complete, Steno-Reason");
+            "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Drops, Steno-Complete, Steno-Reason");
   EXPECT_EQ(response.trailers.at("steno-complete"), "true");
   EXPECT_EQ(response.trailers.at("steno-packets"), "0");
   EXPECT_EQ(response.trailers.at("steno-bytes"), "24");

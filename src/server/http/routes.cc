@@ -38,8 +38,21 @@ Status ReadLimit(const std::optional<std::string>& header, const char* name, uin
   return {};
 }
 
+// What the parameter says counts before the header. Media types that are none of ours ask for the default, as
+// all clients send some.
+Result<ResultFormat> FormatOf(const HttpRequest& request) {
+  STENO_TRY(const auto parameter, TargetParameter(request.target, "format"));
+  if (!parameter) return FormatOfAccept(request.accept.value_or(""));
+  auto format = ParseResultFormat(*parameter);
+  if (format) return format;
+  return Fail(std::move(format).error().With(fmt::format("format={}", Printable(*parameter, 64))));
+}
+
 std::variant<HttpReply, QueryJob> RouteQuery(const HttpRequest& request, ServerStats& stats, int64_t now_ns) {
-  QueryJob job{request.body, request.who, nullptr, {}, false};
+  QueryJob job{request.body, request.who, nullptr, {}};
+  const auto format = FormatOf(request);
+  if (!format) return BadRequest(request, format.error().message, stats);
+  job.format = *format;
   Status limits = ReadLimit(request.limit_bytes, "Steno-Limit-Bytes", job.limits.bytes);
   if (limits) limits = ReadLimit(request.limit_packets, "Steno-Limit-Packets", job.limits.packets);
   if (!limits) return BadRequest(request, "Invalid Limit Headers: " + limits.error().message, stats);
@@ -102,6 +115,7 @@ HeaderList QueryTrailers(const QuerySummary& summary) {
   HeaderList trailers = {{"Steno-Packets", std::to_string(summary.packets)},
                          {"Steno-Bytes", std::to_string(summary.bytes)},
                          {"Steno-Problems", std::to_string(summary.problems)},
+                         {"Steno-Drops", std::to_string(summary.drops)},
                          {"Steno-Complete", summary.complete ? "true" : "false"}};
   if (!summary.complete) trailers.emplace_back("Steno-Reason", summary.reason);
   return trailers;

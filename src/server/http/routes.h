@@ -20,6 +20,7 @@ struct HttpRequest {
   std::string body{};
   std::optional<std::string> limit_packets{};  // Steno-Limit-Packets
   std::optional<std::string> limit_bytes{};    // Steno-Limit-Bytes
+  std::optional<std::string> accept{};         // Accept
   std::string who{};                           // the client, for the log
 };
 
@@ -38,6 +39,6 @@ std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const Server
 // The trailer fields of a query's response, and the value of the header field that announces them.
 HeaderList QueryTrailers(const QuerySummary& summary);
 inline constexpr const char* kQueryTrailerNames =
-    "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Complete, Steno-Reason";
+    "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Drops, Steno-Complete, Steno-Reason";
 
 }  // namespace steno

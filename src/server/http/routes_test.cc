@@ -54,6 +54,23 @@ TEST_F(RoutesTest, LimitsAreRead) {
   EXPECT_EQ(std::get<QueryJob>(routed).limits.bytes, 2147483648u);
 }
 
+TEST_F(RoutesTest, FormatsByParameterOrHeader) {
+  const auto format = [&](const std::string& target, const std::string& accept) {
+    auto routed = Ask({.method = "POST", .target = target, .body = "port 80", .accept = accept});
+    EXPECT_TRUE(std::holds_alternative<QueryJob>(routed)) << target << " " << accept;
+    return std::get<QueryJob>(routed).format;
+  };
+  EXPECT_EQ(format("/query", "*/*"), ResultFormat::kPcap);
+  EXPECT_EQ(format("/query?format=pcap-ns", ""), ResultFormat::kPcapNs);
+  EXPECT_EQ(format("/query?format=pcapng", "application/vnd.tcpdump.pcap"), ResultFormat::kPcapng);
+  EXPECT_EQ(format("/query", "text/html, application/x-pcapng;q=0.5"), ResultFormat::kPcapng);
+  EXPECT_EQ(format("/query", "application/vnd.tcpdump.pcap;resolution=ns"), ResultFormat::kPcapNs);
+  EXPECT_EQ(format("/query", "application/vnd.tcpdump.pcap"), ResultFormat::kPcap);
+  const HttpReply reply = Reply({.method = "POST", .target = "/query?format=erf", .body = "port 80"});
+  EXPECT_EQ(reply.status, 400u);
+  EXPECT_THAT(reply.body, HasSubstr("format=erf: expected pcap, pcap-ns or pcapng"));
+}
+
 TEST_F(RoutesTest, ExplainTakesBodyOrParameter) {
   for (const HttpRequest& request :
        {HttpRequest{.method = "GET", .target = "/query/explain?query=port+80%20or%20443"},
@@ -117,12 +134,13 @@ TEST_F(RoutesTest, UnknownPathsAndMethods) {
 }
 
 TEST(QueryTrailersTest, SayWhetherTheResultIsWhole) {
-  EXPECT_THAT(QueryTrailers({5, 400, 0, true, ""}),
+  EXPECT_THAT(QueryTrailers({5, 400, 0, 0, true, ""}),
               ElementsAre(Pair("Steno-Packets", "5"), Pair("Steno-Bytes", "400"), Pair("Steno-Problems", "0"),
-                          Pair("Steno-Complete", "true")));
-  EXPECT_THAT(QueryTrailers({5, 400, 2, false, "timeout"}),
+                          Pair("Steno-Drops", "0"), Pair("Steno-Complete", "true")));
+  EXPECT_THAT(QueryTrailers({5, 400, 2, 7, false, "timeout"}),
               ElementsAre(Pair("Steno-Packets", "5"), Pair("Steno-Bytes", "400"), Pair("Steno-Problems", "2"),
-                          Pair("Steno-Complete", "false"), Pair("Steno-Reason", "timeout")));
+                          Pair("Steno-Drops", "7"), Pair("Steno-Complete", "false"),
+                          Pair("Steno-Reason", "timeout")));
 }
 
 }  // namespace

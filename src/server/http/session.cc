@@ -201,6 +201,7 @@ awaitable<bool> Session::Impl::Answer(const Parser& parser) {
   request.body = message.body();
   request.limit_packets = Header(parser, "Steno-Limit-Packets");
   request.limit_bytes = Header(parser, "Steno-Limit-Bytes");
+  request.accept = Header(parser, "Accept");
   request.who = who;
   auto routed = Route(request, context.pages, context.queries.stats(), WallNs());
   if (auto* reply = std::get_if<HttpReply>(&routed)) {
@@ -241,7 +242,7 @@ awaitable<void> Session::Impl::Linger() {
 awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned http_minor) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const auto signal = std::make_shared<Signal>(executor);
-  const char* const content_type = job.explain ? "application/json" : "application/octet-stream";
+  const char* const content_type = job.explain ? "application/json" : MediaType(job.format);
   const auto query = context.queries.Start(std::move(job), [signal] { signal->Raise(); });
   const QueryGuard guard(*query);
   // A client may read slowly for as long as a query may run.
@@ -284,11 +285,18 @@ awaitable<bool> Session::Impl::WaitForSlot(RunningQuery& query, Signal& signal) 
 
 // Sends `head` with the first bytes of the result, then the rest as it is found, and the trailers.
 awaitable<bool> Session::Impl::Stream(RunningQuery& query, Signal& signal, bool chunked, std::string head) {
+  bool waited = false;
   for (;;) {
     RunningQuery::Piece piece = query.Take();
     if (piece.bytes.empty() && !piece.done) {
       if (PeerHasLeft(transport->fd())) co_return false;
+      if (waited && !head.empty()) {  // the first packet is long in coming: say that the query runs
+        const bool sent = co_await SendText(head);
+        if (!sent) co_return false;
+        head.clear();
+      }
       co_await signal.Wait(kQueryTick);
+      waited = true;
       continue;
     }
     std::string tail;

@@ -30,9 +30,9 @@ class TestStore {
   [[nodiscard]] const std::string& path() const { return temp_.path(); }
 
   // A file of `packets` TCP packets from 10.0.0.1 to 10.0.0.2 port `port`, 1 ms apart from `start_ns`;
-  // returns its name.
+  // returns its name. `drops` packets were lost before every block but the first.
   std::string AddFile(int64_t start_ns, unsigned packets, uint16_t port, bool with_index = true,
-                      size_t payload_bytes = 10) {
+                      size_t payload_bytes = 10, uint64_t drops = 0) {
     const auto file_id = static_cast<uint64_t>(start_ns / kNsPerUs);
     const std::string name = std::to_string(file_id);
     std::ofstream file(directory_.packets_directory + "/" + name, std::ios::binary);
@@ -46,7 +46,9 @@ class TestStore {
     uint64_t offset = 0;
     uint64_t sequence = 0;
     const auto write = [&] {
-      const std::vector<uint8_t> bytes = block.Finish(file_id, file_id + 77, offset, sequence++);
+      const std::vector<uint8_t> bytes =
+          block.Finish(file_id, file_id + 77, offset, sequence, sequence == 0 ? 0 : drops);
+      ++sequence;
       file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
       offset += bytes.size();
       block.Clear();

@@ -1,4 +1,4 @@
-#include "server/query_limits.h"
+#include "query/query_limits.h"
 
 #include <fmt/format.h>
 

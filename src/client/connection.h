@@ -22,7 +22,7 @@ struct QueryRequest {
   std::optional<uint64_t> limit_packets;
   std::optional<uint64_t> limit_bytes;
   int64_t max_time_seconds = 0;  // for the whole transfer; 0 = no limit
-  std::string path = "/query";
+  std::string path = "/query";   // and parameters
 };
 
 // Where the packets go.

@@ -2,12 +2,20 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <string_view>
 
+#include "base/clock.h"
+#include "query/result_encoder.h"
+
 namespace steno {
 namespace {
+
+// No packet is older.
+constexpr const char* kEverything = "after 1970-01-01T00:00:00Z";
 
 // A count as the server's headers take it: decimal, 0x hexadecimal or 0 octal.
 Result<uint64_t> ParseCount(std::string_view option, const std::string& text) {
@@ -57,6 +65,29 @@ class OptionReader {
   std::optional<std::string_view> inline_value_;
 };
 
+// Where the value of an option goes that is a text; null for other options.
+std::string* TextOption(const std::string& name, StenoreadOptions& options) {
+  if (name == "--config") return &options.config_path;
+  if (name == "--format") return &options.format;
+  if (name == "--output") return &options.output;
+  if (name == "--dir") return &options.directories.emplace_back();
+  return nullptr;
+}
+
+// What makes no sense together.
+Status CheckOptions(const StenoreadOptions& options) {
+  if (const auto format = ParseResultFormat(options.format); !format)
+    return Fail(Error::Invalid(fmt::format("--format {}: {}", options.format, format.error().message)));
+  const bool split = options.split.bytes != 0 || options.split.time_ns != 0;
+  if (split && (options.output.empty() || options.output == "-"))
+    return Fail(Error::Invalid("--split-size and --split-time need --output FILE"));
+  if (split && options.directories.empty())
+    return Fail(Error::Invalid("--split-size and --split-time need --dir"));
+  if (!options.output.empty() && !options.tcpdump_arguments.empty())
+    return Fail(Error::Invalid("--output: tcpdump is not run, and nothing may follow the query"));
+  return {};
+}
+
 Status ApplyOption(OptionReader& reader, StenoreadOptions& options) {
   const std::string& name = reader.name();
   if (name == "--help" || name == "-h" || name == "-?") {
@@ -71,11 +102,17 @@ Status ApplyOption(OptionReader& reader, StenoreadOptions& options) {
     options.action = StenoreadOptions::Action::kExplain;
     return {};
   }
-  if (name == "--config") {
-    STENO_TRY(options.config_path, reader.Value());
+  if (name == "--all") {
+    options.all = true;
     return {};
   }
-  if (name != "--limit-packets" && name != "--limit-bytes" && name != "--max-time") {
+  if (std::string* const text = TextOption(name, options)) {
+    STENO_TRY(*text, reader.Value());
+    return {};
+  }
+  constexpr std::array kCounts = {"--limit-packets", "--limit-bytes", "--max-time", "--split-size",
+                                  "--split-time"};
+  if (std::ranges::find(kCounts, name) == kCounts.end()) {
     return Fail(Error::Invalid(
         fmt::format("{}: unknown option (tcpdump's options come after the query; see --help)", name)));
   }
@@ -83,7 +120,12 @@ Status ApplyOption(OptionReader& reader, StenoreadOptions& options) {
   STENO_TRY(const uint64_t count, ParseCount(name, text));
   if (name == "--limit-packets") options.limit_packets = count;
   if (name == "--limit-bytes") options.limit_bytes = count;
-  if (name == "--max-time") options.max_time_seconds = static_cast<int64_t>(count);
+  if (name == "--split-size") options.split.bytes = count;
+  if (name == "--split-time") options.split.time_ns = static_cast<int64_t>(count) * kNsPerSecond;
+  if (name == "--max-time") {
+    options.max_time_given = true;
+    options.max_time_seconds = static_cast<int64_t>(count);
+  }
   return {};
 }
 
@@ -100,10 +142,18 @@ Result<StenoreadOptions> ParseStenoreadOptions(std::span<const char* const> argu
     if (action == StenoreadOptions::Action::kHelp || action == StenoreadOptions::Action::kVersion)
       return options;
   }
-  const auto rest = reader.rest();
-  if (rest.empty()) return Fail(Error::Invalid("a query is missing (see --help)"));
-  options.query = rest.front();
-  for (const char* argument : rest.subspan(1)) options.tcpdump_arguments.emplace_back(argument);
+  auto rest = reader.rest();
+  if (options.all) {
+    options.query = kEverything;
+  } else if (rest.empty()) {
+    return Fail(Error::Invalid("a query is missing (see --help)"));
+  } else {
+    options.query = rest.front();
+    rest = rest.subspan(1);
+  }
+  for (const char* argument : rest) options.tcpdump_arguments.emplace_back(argument);
+  if (!options.directories.empty() && !options.max_time_given) options.max_time_seconds = 0;
+  STENO_CHECK_OK(CheckOptions(options));
   return options;
 }
 
@@ -121,12 +171,23 @@ Options (before the query):
                       else {})
   --explain           do not fetch packets: print what the index answers and what
                       there is to read
+  --dir DIRECTORY     ask the packet files below DIRECTORY, without a server and
+                      without writing there; may be given several times
+  --all               all packets, instead of QUERY; -- comes before arguments of
+                      tcpdump then
+  --format FORMAT     pcap (default), pcap-ns or pcapng
+  --output FILE       save the packets and do not run tcpdump; - is standard output
+  --split-size BYTES, --split-time SECONDS
+                      with --dir and --output x.pcap: files x-00001.pcap, ... of
+                      about this size, or with packets of this time
   --help, --version
 
 Examples:
   stenoread 'host 10.1.2.3 and port 443 and after 15m ago' -n
   stenoread 'ip=10.1.2.3 last=4h' -n 'tcp[tcpflags] & tcp-syn != 0'
   stenoread 'net 10.0.0.0/8 and udp and port 53' -w /tmp/dns.pcap
+  stenoread --dir /mnt/evidence 'host 10.1.2.3' -n
+  stenoread --dir /mnt/evidence --all --format pcapng --output all.pcapng
 
 Exit status: that of tcpdump; 1 if the server could not be asked or refused the
 query; 2 if the result is incomplete.

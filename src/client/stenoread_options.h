@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "client/capture_output.h"
 
 namespace steno {
 
@@ -25,9 +26,15 @@ struct StenoreadOptions {
 
   Action action = Action::kQuery;
   std::string config_path = kDefaultConfigPath;
+  std::vector<std::string> directories;  // not empty: asks these and no server
+  bool all = false;                      // every packet; there is no query then
+  std::string format = "pcap";
+  std::string output;                     // a file, or "-", instead of tcpdump; empty: tcpdump
+  SplitLimits split;                      // of `output`
   std::optional<uint64_t> limit_packets;  // 0 means none, to the server as well
   std::optional<uint64_t> limit_bytes;
-  int64_t max_time_seconds = kDefaultMaxTimeSeconds;  // 0: no limit
+  int64_t max_time_seconds = kDefaultMaxTimeSeconds;  // 0: no limit, the default with directories
+  bool max_time_given = false;
   std::string query;
   std::vector<std::string> tcpdump_arguments;
 };

@@ -88,5 +88,28 @@ TEST(StenoreadOptions, ExplainIsAnActionOnAQuery) {
   EXPECT_FALSE(ParseStenoreadOptions(missing, nullptr));
 }
 
+TEST(StenoreadOptions, DirectoriesAndFiles) {
+  const auto options = Parse({"--dir", "/a", "--dir=/b", "--format", "pcapng", "--output", "x.pcapng",
+                              "--split-size", "1000", "--split-time", "60", "--all"});
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_THAT(options->directories, ElementsAre("/a", "/b"));
+  EXPECT_EQ(options->format, "pcapng");
+  EXPECT_EQ(options->output, "x.pcapng");
+  EXPECT_EQ(options->split.bytes, 1000u);
+  EXPECT_EQ(options->split.time_ns, 60'000'000'000);
+  EXPECT_EQ(options->query, "after 1970-01-01T00:00:00Z");
+  EXPECT_EQ(options->max_time_seconds, 0) << "a dump may take its time";
+  EXPECT_EQ(Parse({"--dir", "/a", "--max-time", "890", "port 80"})->max_time_seconds, 890);
+  EXPECT_THAT(Parse({"--all", "--", "-n"})->tcpdump_arguments, ElementsAre("-n"));
+}
+
+TEST(StenoreadOptions, WhatMakesNoSenseTogether) {
+  EXPECT_THAT(Parse({"--format", "erf", "port 80"}).error().message,
+              HasSubstr("--format erf: expected pcap, pcap-ns or pcapng"));
+  EXPECT_FALSE(Parse({"--dir", "/a", "--split-size", "5", "port 80"}));
+  EXPECT_FALSE(Parse({"--output", "x", "--split-size", "5", "port 80"}));
+  EXPECT_FALSE(Parse({"--output", "x", "port 80", "-n"}));
+}
+
 }  // namespace
 }  // namespace steno

@@ -44,10 +44,11 @@ class PacketOutput {
   [[nodiscard]] virtual bool stopped() const { return false; }
 };
 
-// One capture file into a sink, which is borrowed.
+// One capture file, or JSON, into a sink, which is borrowed.
 class StreamOutput final : public PacketOutput {
  public:
-  StreamOutput(ResultFormat format, ResultSink& sink) : encoder_(format), sink_(sink) {}
+  StreamOutput(ResultFormat format, ResultSink& sink, const Grouping& grouping = {})
+      : encoder_(format, grouping), sink_(sink) {}
   Status Add(const PacketView& packet, const PacketSource& source) override;
   Status Finish(std::span<const PacketSource> sources) override;
   [[nodiscard]] uint64_t bytes() const override { return bytes_ + buffer_.size(); }

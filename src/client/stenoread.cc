@@ -25,7 +25,11 @@ std::string Join(const std::vector<std::string>& words) {
 
 QueryRequest RequestOf(const StenoreadOptions& options) {
   QueryRequest request{options.query, options.limit_packets, options.limit_bytes, options.max_time_seconds};
-  if (options.format != "pcap") request.path += "?format=" + options.format;
+  if (!options.aggregate.empty()) {
+    request.path += "?aggregate=" + options.aggregate;
+  } else if (options.format != "pcap") {
+    request.path += "?format=" + options.format;
+  }
   return request;
 }
 
@@ -55,7 +59,11 @@ Result<QueryOutcome> Ask(const StenoreadOptions& options, ResultSink& sink) {
     return FetchQuery(server.endpoints, server.cert_path, RequestOf(options), sink);
   }
   STENO_TRY(const ResultFormat format, ParseResultFormat(options.format));
-  StreamOutput output(format, sink);
+  Grouping grouping;
+  if (!options.aggregate.empty()) {
+    STENO_TRY(grouping, ParseGrouping(options.aggregate));
+  }
+  StreamOutput output(format, sink, grouping);
   return QueryDirectories(options.directories, RequestOf(options), output);
 }
 

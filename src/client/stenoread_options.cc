@@ -69,6 +69,7 @@ class OptionReader {
 std::string* TextOption(const std::string& name, StenoreadOptions& options) {
   if (name == "--config") return &options.config_path;
   if (name == "--format") return &options.format;
+  if (name == "--aggregate") return &options.aggregate;
   if (name == "--output") return &options.output;
   if (name == "--dir") return &options.directories.emplace_back();
   return nullptr;
@@ -78,9 +79,16 @@ std::string* TextOption(const std::string& name, StenoreadOptions& options) {
 Status CheckOptions(const StenoreadOptions& options) {
   if (const auto format = ParseResultFormat(options.format); !format)
     return Fail(Error::Invalid(fmt::format("--format {}: {}", options.format, format.error().message)));
+  if (!options.aggregate.empty()) {
+    if (const auto grouping = ParseGrouping(options.aggregate); !grouping)
+      return Fail(
+          Error::Invalid(fmt::format("--aggregate {}: {}", options.aggregate, grouping.error().message)));
+  }
   const bool split = options.split.bytes != 0 || options.split.time_ns != 0;
   if (split && (options.output.empty() || options.output == "-"))
     return Fail(Error::Invalid("--split-size and --split-time need --output FILE"));
+  if (split && options.format == "json")
+    return Fail(Error::Invalid("--split-size and --split-time are for packets, not for JSON"));
   if (split && options.directories.empty())
     return Fail(Error::Invalid("--split-size and --split-time need --dir"));
   if (!options.output.empty() && !options.tcpdump_arguments.empty())
@@ -153,6 +161,8 @@ Result<StenoreadOptions> ParseStenoreadOptions(std::span<const char* const> argu
   }
   for (const char* argument : rest) options.tcpdump_arguments.emplace_back(argument);
   if (!options.directories.empty() && !options.max_time_given) options.max_time_seconds = 0;
+  if (!options.aggregate.empty()) options.format = "json";
+  if (options.format == "json" && options.output.empty()) options.output = "-";
   STENO_CHECK_OK(CheckOptions(options));
   return options;
 }
@@ -175,7 +185,9 @@ Options (before the query):
                       without writing there; may be given several times
   --all               all packets, instead of QUERY; -- comes before arguments of
                       tcpdump then
-  --format FORMAT     pcap (default), pcap-ns or pcapng
+  --format FORMAT     pcap (default), pcap-ns, pcapng; or json: the flows and their
+                      sums instead of packets, to standard output
+  --aggregate WHAT    sums by address, port, protocol or time:60s, as JSON
   --output FILE       save the packets and do not run tcpdump; - is standard output
   --split-size BYTES, --split-time SECONDS
                       with --dir and --output x.pcap: files x-00001.pcap, ... of

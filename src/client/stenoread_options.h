@@ -29,6 +29,7 @@ struct StenoreadOptions {
   std::vector<std::string> directories;  // not empty: asks these and no server
   bool all = false;                      // every packet; there is no query then
   std::string format = "pcap";
+  std::string aggregate;                  // of the format json; empty: flows
   std::string output;                     // a file, or "-", instead of tcpdump; empty: tcpdump
   SplitLimits split;                      // of `output`
   std::optional<uint64_t> limit_packets;  // 0 means none, to the server as well

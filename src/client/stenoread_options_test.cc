@@ -105,8 +105,12 @@ TEST(StenoreadOptions, DirectoriesAndFiles) {
 
 TEST(StenoreadOptions, WhatMakesNoSenseTogether) {
   EXPECT_THAT(Parse({"--format", "erf", "port 80"}).error().message,
-              HasSubstr("--format erf: expected pcap, pcap-ns or pcapng"));
+              HasSubstr("--format erf: expected pcap, pcap-ns, pcapng or json"));
   EXPECT_FALSE(Parse({"--dir", "/a", "--split-size", "5", "port 80"}));
+  EXPECT_FALSE(
+      Parse({"--dir", "/a", "--output", "x", "--aggregate", "port", "--split-size", "5", "port 80"}));
+  EXPECT_FALSE(Parse({"--aggregate", "colour", "port 80"}));
+  EXPECT_EQ(Parse({"--aggregate", "port", "port 80"})->output, "-") << "tcpdump reads no JSON";
   EXPECT_FALSE(Parse({"--output", "x", "--split-size", "5", "port 80"}));
   EXPECT_FALSE(Parse({"--output", "x", "port 80", "-n"}));
 }

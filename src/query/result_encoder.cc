@@ -7,13 +7,14 @@
 #include <utility>
 
 #include "pcap/pcapng_writer.h"
+#include "query/summary_json.h"
 
 namespace steno {
 namespace {
 
-constexpr std::array kNames = {std::pair{"pcap", ResultFormat::kPcap},
-                               std::pair{"pcap-ns", ResultFormat::kPcapNs},
-                               std::pair{"pcapng", ResultFormat::kPcapng}};
+constexpr std::array kNames = {
+    std::pair{"pcap", ResultFormat::kPcap}, std::pair{"pcap-ns", ResultFormat::kPcapNs},
+    std::pair{"pcapng", ResultFormat::kPcapng}, std::pair{"json", ResultFormat::kJson}};
 constexpr uint16_t kEthernet = 1;
 
 PcapResolution ResolutionOf(ResultFormat format) {
@@ -34,13 +35,14 @@ std::string DropComment(uint64_t drops) {
 Result<ResultFormat> ParseResultFormat(std::string_view name) {
   const auto found = std::ranges::find(kNames, name, [](const auto& entry) { return entry.first; });
   if (found != kNames.end()) return found->second;
-  return Fail(Error::Invalid("expected pcap, pcap-ns or pcapng"));
+  return Fail(Error::Invalid("expected pcap, pcap-ns, pcapng or json"));
 }
 
 ResultFormat FormatOfAccept(std::string_view accept) {
   while (!accept.empty()) {
     const std::string_view type = accept.substr(0, accept.find(','));
     accept.remove_prefix(std::min(type.size() + 1, accept.size()));
+    if (type.find("application/json") != type.npos) return ResultFormat::kJson;
     if (type.find("application/x-pcapng") != type.npos) return ResultFormat::kPcapng;
     if (type.find("application/vnd.tcpdump.pcap") != type.npos)
       return type.find("resolution=ns") == type.npos ? ResultFormat::kPcap : ResultFormat::kPcapNs;
@@ -49,12 +51,17 @@ ResultFormat FormatOfAccept(std::string_view accept) {
 }
 
 const char* MediaType(ResultFormat format) {
+  if (format == ResultFormat::kJson) return "application/json";
   return format == ResultFormat::kPcapng ? "application/x-pcapng" : "application/octet-stream";
 }
 
 uint32_t CapturedBytes(const PacketView& packet) { return SizesOf(RecordOf(packet)).captured; }
 
 Status ResultEncoder::Add(const PacketView& packet, const PacketSource& source, std::string& out) {
+  if (format_ == ResultFormat::kJson) {
+    summary_.Add(packet);
+    return {};
+  }
   const uint16_t link_type = source.origin.link_type;
   if (!begun_) {
     Begin(link_type, out);
@@ -76,6 +83,10 @@ Status ResultEncoder::Add(const PacketView& packet, const PacketSource& source, 
 }
 
 void ResultEncoder::Finish(std::span<const PacketSource> sources, std::string& out) {
+  if (format_ == ResultFormat::kJson) {
+    out += ToJson(summary_);
+    return;
+  }
   if (!begun_) Begin(kEthernet, out);
   if (format_ != ResultFormat::kPcapng) return;
   for (const PacketSource& source : sources) {

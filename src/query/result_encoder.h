@@ -1,4 +1,5 @@
-// Packets of a query as bytes of a capture file: classic pcap with microseconds or nanoseconds, or pcapng.
+// Packets of a query as the bytes of its result: a capture file, which is classic pcap with microseconds or
+// nanoseconds, or pcapng; or counts as JSON, without the packets.
 //
 // pcapng has an interface per network interface and capture thread, a comment on each packet that was not
 // captured right behind its predecessor ("7 packets dropped before this one"), and the interfaces' statistics
@@ -14,13 +15,14 @@
 
 #include "base/result.h"
 #include "query/packet_source.h"
+#include "query/traffic_summary.h"
 #include "storage/packet_view.h"
 
 namespace steno {
 
-enum class ResultFormat : uint8_t { kPcap, kPcapNs, kPcapng };
+enum class ResultFormat : uint8_t { kPcap, kPcapNs, kPcapng, kJson };
 
-// "pcap", "pcap-ns" or "pcapng". kInvalid lists them.
+// "pcap", "pcap-ns", "pcapng" or "json". kInvalid lists them.
 Result<ResultFormat> ParseResultFormat(std::string_view name);
 // The first format that an Accept header names ("application/x-pcapng", "application/vnd.tcpdump.pcap;
 // resolution=ns"), else kPcap.
@@ -33,7 +35,9 @@ uint32_t CapturedBytes(const PacketView& packet);
 
 class ResultEncoder {
  public:
-  explicit ResultEncoder(ResultFormat format) : format_(format) {}
+  // `grouping`: of kJson.
+  explicit ResultEncoder(ResultFormat format, const Grouping& grouping = {})
+      : format_(format), summary_(grouping) {}
 
   // Appends the packet to `out`, and what has to stand before it. kUnsupported: its link type does not go
   // into this file; nothing was appended.
@@ -52,6 +56,7 @@ class ResultEncoder {
   };
 
   const ResultFormat format_;
+  TrafficSummary summary_;
   bool begun_ = false;
   uint16_t link_type_ = 1;
   std::vector<Interface> interfaces_;  // by the sources' numbers

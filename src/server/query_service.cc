@@ -57,7 +57,7 @@ std::string Printable(std::string_view text, size_t limit) {
 }
 
 RunningQuery::RunningQuery(QueryJob job, std::function<void()> on_ready)
-    : job_(std::move(job)), on_ready_(std::move(on_ready)), encoder_(job_.format) {}
+    : job_(std::move(job)), on_ready_(std::move(on_ready)), encoder_(job_.format, job_.grouping) {}
 
 RunningQuery::Piece RunningQuery::Take() {
   const std::lock_guard lock(mutex_);

@@ -32,6 +32,7 @@ struct QueryJob {
   ExpressionPtr expression;
   QueryLimits limits;
   ResultFormat format = ResultFormat::kPcap;
+  Grouping grouping{};  // of kJson
   bool explain = false;  // the result is not the packets but the plan, as JSON
 };
 

@@ -48,11 +48,25 @@ Result<ResultFormat> FormatOf(const HttpRequest& request) {
   return Fail(std::move(format).error().With(fmt::format("format={}", Printable(*parameter, 64))));
 }
 
+// Who asks for sums asks for JSON.
+Status ReadGrouping(const HttpRequest& request, QueryJob& job) {
+  STENO_TRY(const auto parameter, TargetParameter(request.target, "aggregate"));
+  if (!parameter) return {};
+  auto grouping = ParseGrouping(*parameter);
+  if (!grouping)
+    return Fail(std::move(grouping).error().With(fmt::format("aggregate={}", Printable(*parameter, 64))));
+  job.format = ResultFormat::kJson;
+  job.grouping = *grouping;
+  return {};
+}
+
 std::variant<HttpReply, QueryJob> RouteQuery(const HttpRequest& request, ServerStats& stats, int64_t now_ns) {
   QueryJob job{request.body, request.who, nullptr, {}};
   const auto format = FormatOf(request);
   if (!format) return BadRequest(request, format.error().message, stats);
   job.format = *format;
+  if (const Status read = ReadGrouping(request, job); !read)
+    return BadRequest(request, read.error().message, stats);
   Status limits = ReadLimit(request.limit_bytes, "Steno-Limit-Bytes", job.limits.bytes);
   if (limits) limits = ReadLimit(request.limit_packets, "Steno-Limit-Packets", job.limits.packets);
   if (!limits) return BadRequest(request, "Invalid Limit Headers: " + limits.error().message, stats);

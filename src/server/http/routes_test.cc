@@ -66,9 +66,13 @@ TEST_F(RoutesTest, FormatsByParameterOrHeader) {
   EXPECT_EQ(format("/query", "text/html, application/x-pcapng;q=0.5"), ResultFormat::kPcapng);
   EXPECT_EQ(format("/query", "application/vnd.tcpdump.pcap;resolution=ns"), ResultFormat::kPcapNs);
   EXPECT_EQ(format("/query", "application/vnd.tcpdump.pcap"), ResultFormat::kPcap);
+  EXPECT_EQ(format("/query?format=json", ""), ResultFormat::kJson);
+  EXPECT_EQ(format("/query?aggregate=time:60s", ""), ResultFormat::kJson);
+  EXPECT_THAT(Reply({.method = "POST", .target = "/query?aggregate=colour", .body = "port 80"}).body,
+              HasSubstr("aggregate=colour: expected address, port, protocol or time: and a duration"));
   const HttpReply reply = Reply({.method = "POST", .target = "/query?format=erf", .body = "port 80"});
   EXPECT_EQ(reply.status, 400u);
-  EXPECT_THAT(reply.body, HasSubstr("format=erf: expected pcap, pcap-ns or pcapng"));
+  EXPECT_THAT(reply.body, HasSubstr("format=erf: expected pcap, pcap-ns, pcapng or json"));
 }
 
 TEST_F(RoutesTest, ExplainTakesBodyOrParameter) {

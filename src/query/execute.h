@@ -20,6 +20,8 @@
 
 namespace steno {
 
+class ReadGovernor;
+
 struct QueryOptions {
   std::stop_token stop;             // asks to end: kCancelled
   int64_t deadline_ns = INT64_MAX;  // CLOCK_MONOTONIC: kDeadline
@@ -27,6 +29,7 @@ struct QueryOptions {
   // whose blocks overlap in time beyond this are read more than once; the order of packets of equal times is
   // then that of reading.
   uint64_t held_bytes_limit = uint64_t{256} << 20;
+  ReadGovernor* governor = nullptr;  // asked before each read of packets; null: none
 };
 
 struct QueryStats {

@@ -6,9 +6,12 @@
 #include <filesystem>
 #include <memory>
 #include <random>
+#include <stop_token>
+#include <thread>
 #include <tuple>
 
 #include "base/clock.h"
+#include "query/read_governor.h"
 #include "query/store_builder_test.h"
 #include "testing/packet_builder.h"
 
@@ -201,6 +204,24 @@ TEST_F(EndTest, EmitFalseIsNoError) {
   EXPECT_TRUE(status);
   EXPECT_EQ(calls, 10);
   EXPECT_EQ(stats.files_opened, 1u);  // the second one's time never came
+}
+
+// Of which nothing more may be read for hours.
+TEST(ExecuteQueryTest, StopEndsAWaitForTheCapturesSake) {
+  std::mt19937_64 random(8);
+  StoreBuilder builder(1);
+  builder.AddFile(0, kTestStartNs / 1000, MakeBlocks(random, 4000, kTestStartNs, 1000, 0));
+  Store store(builder.directories());
+  ReadGovernor governor(1);
+  std::stop_source stop;
+  std::jthread stopper([&](const std::stop_token& end) {
+    while (governor.totals().waits == 0 && !end.stop_requested()) std::this_thread::yield();
+    stop.request_stop();
+  });
+  const Answer answer =
+      Ask(*MakeEverything(), store.Snapshot(), {.stop = stop.get_token(), .governor = &governor});
+  ASSERT_FALSE(answer.status);
+  EXPECT_EQ(answer.status.error().code, ErrorCode::kCancelled);
 }
 
 TEST_F(EndTest, StopCancels) {

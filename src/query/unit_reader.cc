@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "packet/decode.h"
+#include "query/read_governor.h"
 
 namespace steno {
 namespace {
@@ -17,6 +20,7 @@ namespace {
 constexpr size_t kMaxFreeBuffers = 16;
 constexpr size_t kMinBufferBytes = 32 * 1024;
 constexpr uint64_t kPacketsPerCheck = 1024;
+constexpr int64_t kMaxNapNs = 20 * kNsPerMs;  // the end of the query is noticed within this
 
 // Where the packets start in `bytes`, which begin with the block's kernel header; 0 if the header makes no
 // sense.
@@ -49,6 +53,16 @@ Status CheckStop(const QueryOptions& options) {
   return {};
 }
 
+Status WaitToRead(uint64_t bytes, const QueryOptions& options) {
+  if (options.governor == nullptr) return {};
+  const int64_t due = options.governor->Book(bytes, MonotonicNs());
+  for (int64_t left = due - MonotonicNs(); left > 0; left = due - MonotonicNs()) {
+    STENO_CHECK_OK(CheckStop(options));
+    std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(left, kMaxNapNs)));
+  }
+  return {};
+}
+
 Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage) {
   STENO_CHECK_OK(ReadOnce(file, unit, run, damage));
   if (!damage.empty() && !unit.from_block_start()) {
@@ -70,6 +84,7 @@ Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun&
 Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, PacketRun& run,
                             std::string& damage) {
   const size_t wanted = unit.read_end - unit.read_begin;
+  STENO_CHECK_OK(WaitToRead(wanted, options_));
   run.buffer = TakeBuffer(wanted);
   const Result<size_t> got =
       ReadSome(file.fd(), {run.buffer.data.get(), wanted}, unit.read_begin, file.path());

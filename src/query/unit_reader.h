@@ -19,6 +19,9 @@ namespace steno {
 // kCancelled or kDeadline as soon as a query has to end.
 Status CheckStop(const QueryOptions& options);
 
+// Waits until `bytes` more may be read. Errors: those of CheckStop().
+Status WaitToRead(uint64_t bytes, const QueryOptions& options);
+
 // Uninitialised memory.
 struct Buffer {
   std::unique_ptr<uint8_t[]> data;

@@ -215,6 +215,7 @@ void ReadRoot(const json& object, ServerConfig& config, std::vector<std::string>
   root.Number("QueryTimeoutSeconds", config.query_timeout_seconds, 1, 7 * 24 * 3600);
   root.Number("MaxConcurrentQueries", config.max_concurrent_queries, 1, 256);
   root.Number("IndexCacheMB", config.index_cache_mb, 0, 1 << 20);
+  root.Number("MaxReadMBps", config.max_read_mbps, 0, 1 << 20);
   root.Number("RebuildMBps", config.rebuild_mbps, 0, 1 << 20);
   if (root.Find("Rpc") != nullptr) warnings.emplace_back("Rpc: not supported, ignored");
   if (config.port == 0 && config.unix_socket.empty()) {
@@ -276,6 +277,7 @@ std::string ToJson(const ServerConfig& config) {
                                        {"QueryTimeoutSeconds", config.query_timeout_seconds},
                                        {"MaxConcurrentQueries", config.max_concurrent_queries},
                                        {"IndexCacheMB", config.index_cache_mb},
+                                       {"MaxReadMBps", config.max_read_mbps},
                                        {"RebuildMBps", config.rebuild_mbps}};
   return root.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }

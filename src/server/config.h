@@ -35,7 +35,8 @@ struct ServerConfig {
   unsigned query_timeout_seconds = 900;
   unsigned max_concurrent_queries = 16;
   unsigned index_cache_mb = 512;  // memory (MiB) for what is kept of indexes
-  unsigned rebuild_mbps = 200;    // of packet files (10^6 bytes a second) read to index them; 0: no limit
+  unsigned max_read_mbps = 0;   // of packet files for queries (10^6 bytes a second); 0: as the capture allows
+  unsigned rebuild_mbps = 200;  // of packet files (10^6 bytes a second) read to index them; 0: no limit
 };
 
 struct LoadedConfig {

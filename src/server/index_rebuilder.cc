@@ -163,9 +163,7 @@ std::vector<IndexRebuilder::Work> IndexRebuilder::FindWork(size_t directory, boo
 bool IndexRebuilder::Spend(uint64_t bytes, const std::stop_token& stop) {
   if (options_.bytes_per_second == 0) return !stop.stop_requested();
   const int64_t now = MonotonicNs();
-  const int64_t due = std::max(now, next_read_ns_);  // what was not used before is not saved up
-  next_read_ns_ = due + static_cast<int64_t>(static_cast<double>(bytes) /
-                                             static_cast<double>(options_.bytes_per_second) * kNsPerSecond);
+  const int64_t due = pacer_.Book(bytes, options_.bytes_per_second, now);
   if (due > now) stats_.rebuild_waits.fetch_add(1);
   while (!stop.stop_requested() && MonotonicNs() < due) {
     const int64_t left = due - MonotonicNs();

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pacer.h"
 #include "query/store.h"
 #include "server/server_stats.h"
 #include "server/ticker.h"
@@ -73,7 +74,7 @@ class IndexRebuilder {
   std::mutex mutex_;
   std::set<std::string> orphans_;                  // guarded by mutex_
   std::map<std::string, int64_t> retry_after_ns_;  // packet file path -> CLOCK_MONOTONIC
-  int64_t next_read_ns_ = 0;                       // CLOCK_MONOTONIC
+  Pacer pacer_;                                    // of the bytes read
   bool lowered_ = false;
   Ticker ticker_;  // last: its thread uses all of the above
 };

@@ -123,7 +123,7 @@ constexpr std::array<Shown<C>, 3> kInterface = {{
 using S = ServerStats;
 constexpr const char* kQueries = "steno_queries_total";
 constexpr const char* kQueriesHelp = "Queries, by how they ended.";
-constexpr std::array<Shown<S>, 24> kServer = {{
+constexpr std::array<Shown<S>, 27> kServer = {{
     {&S::queries_running, Type::Gauge, "steno_queries_running", "Queries that run now."},
     {&S::queries_waiting, Type::Gauge, "steno_queries_waiting", "Queries that wait for a slot now."},
     {&S::queries_cut, Type::Counter, kQueries, kQueriesHelp, "result", "cut"},
@@ -150,6 +150,11 @@ constexpr std::array<Shown<S>, 24> kServer = {{
     {&S::files_ruled_out, Type::Counter, "steno_query_files_ruled_out_total",
      "Files that queries did not open, since no packet in them could match."},
     {&S::rebuild_failures, Type::Counter, "steno_rebuild_failures_total", "Indexes that could not be."},
+    {&S::read_bytes_per_second, Type::Gauge, "steno_query_read_limit_bytes_per_second",
+     "What queries may read now; 0: no limit."},
+    {&S::read_waits, Type::Counter, "steno_query_read_waits_total", "Reads of queries that waited for that."},
+    {&S::reads_slowed, Type::Counter, "steno_query_read_slowdowns_total",
+     "Times that it was lowered for the capture's sake."},
     {&S::rebuild_waits, Type::Counter, "steno_rebuild_waits_total",
      "Reads for them that waited for RebuildMBps."},
 }};

@@ -106,6 +106,7 @@ class RunningQuery {
 struct QueryServiceOptions {
   unsigned max_concurrent = 16;
   int64_t timeout_ns = 900'000'000'000;
+  ReadGovernor* governor = nullptr;  // borrowed; null: reads are free
 };
 
 class QueryService {

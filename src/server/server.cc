@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "query/store.h"
 #include "server/capture_group.h"
+#include "server/capture_pressure.h"
 #include "server/http/http_server.h"
 #include "server/index_rebuilder.h"
 #include "server/maintenance.h"
@@ -44,6 +45,8 @@ HttpServerOptions HttpOptions(const ServerConfig& config) {
   return options;
 }
 
+constexpr std::chrono::milliseconds kGovernPause{100};
+
 }  // namespace
 
 // Members are destroyed in the reverse of this order: whoever calls is gone before whom it calls.
@@ -51,21 +54,37 @@ struct Server::Impl {
   explicit Impl(const ServerConfig& server_config)
       : config(server_config),
         store(SlotDirectories(config), {.index_cache_bytes = uint64_t{config.index_cache_mb} << 20}),
-        queries(store, {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond},
-                stats) {}
+        governor(uint64_t{config.max_read_mbps} * 1'000'000),
+        queries(
+            store,
+            {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond, &governor},
+            stats) {}
 
   Status Start();
   ServerPages MakePages();
+  void Govern();
 
   const ServerConfig config;
   ServerStats stats;
   Store store;
+  ReadGovernor governor;
   QueryService queries;
   std::unique_ptr<IndexRebuilder> rebuilder;
   std::unique_ptr<Maintenance> maintenance;
   std::unique_ptr<CaptureGroup> captures;
   std::unique_ptr<HttpServer> http;
+  CapturePressure pressure;
+  std::unique_ptr<Ticker> governing;
 };
+
+void Server::Impl::Govern() {
+  governor.Adjust(pressure.Sample(captures->states()), MonotonicNs());
+  const ReadGovernor::Totals totals = governor.totals();
+  stats.read_bytes_per_second = totals.bytes_per_second;
+  stats.read_waits = totals.waits;
+  stats.read_wait_ns = static_cast<uint64_t>(totals.wait_ns);
+  stats.reads_slowed = totals.slowed;
+}
 
 ServerPages Server::Impl::MakePages() {
   return {[this] { return StatsPage(stats, store.totals(), captures->states()); },
@@ -86,6 +105,10 @@ Status Server::Impl::Start() {
   captures = std::move(prepared);
   STENO_TRY(http, HttpServer::Start(HttpOptions(config), queries, MakePages()));
   captures->Start();
+  governing = std::make_unique<Ticker>("read-governor", [this](const std::stop_token&) {
+    Govern();
+    return kGovernPause;
+  });
   return {};
 }
 

@@ -34,6 +34,11 @@ struct ServerStats {
   std::atomic<uint64_t> compacted_indexes{0};  // sealed after they were written raw
   std::atomic<uint64_t> rebuild_failures{0};
   std::atomic<uint64_t> rebuild_waits{0};  // for RebuildMBps
+  // Of query/read_governor.h.
+  std::atomic<uint64_t> read_bytes_per_second{0};  // allowed now; 0: no limit
+  std::atomic<uint64_t> read_waits{0};
+  std::atomic<uint64_t> read_wait_ns{0};
+  std::atomic<uint64_t> reads_slowed{0};
 };
 
 }  // namespace steno

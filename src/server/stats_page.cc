@@ -16,7 +16,7 @@ using Values = std::map<std::string, int64_t>;
 int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
 
 void AddServer(Values& values, const ServerStats& stats) {
-  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 27> list = {{
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 31> list = {{
       {"indexfile_current_reads", &stats.queries_running},
       {"http_request_query_POST_completed", &stats.queries_completed},
       {"http_request_query_POST_bytes", &stats.query_bytes},
@@ -44,6 +44,10 @@ void AddServer(Values& values, const ServerStats& stats) {
       {"compacted_indexes", &stats.compacted_indexes},
       {"rebuild_failures", &stats.rebuild_failures},
       {"rebuild_waits", &stats.rebuild_waits},
+      {"read_bytes_per_second", &stats.read_bytes_per_second},
+      {"read_waits", &stats.read_waits},
+      {"read_wait_ns", &stats.read_wait_ns},
+      {"reads_slowed", &stats.reads_slowed},
   }};
   for (const auto& [name, counter] : list) values[name] = Clamp(counter->load(std::memory_order_relaxed));
 }

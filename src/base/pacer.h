@@ -1,0 +1,31 @@
+// Pacer: when something that may happen at so many units per second is due. What was not used is not saved
+// up.
+//
+// Not thread-safe. Times are CLOCK_MONOTONIC in nanoseconds.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace steno {
+
+class Pacer {
+ public:
+  // Books `units`, and returns when they are due: `now_ns`, or later. REQUIRES: per_second > 0.
+  int64_t Book(uint64_t units, uint64_t per_second, int64_t now_ns) {
+    const int64_t due = std::max(now_ns, next_ns_);
+    next_ns_ = due + static_cast<int64_t>(static_cast<double>(units) / static_cast<double>(per_second) *
+                                          static_cast<double>(kNsPerSecond));
+    return due;
+  }
+
+  // What is booked from now on is due at once.
+  void Reset() { next_ns_ = 0; }
+
+ private:
+  int64_t next_ns_ = 0;
+};
+
+}  // namespace steno

@@ -59,6 +59,12 @@ class OfflineTest : public ::testing::Test {
   testing::TempDir temp_;
 };
 
+QueryRequest RequestOf(const std::string& query) {
+  QueryRequest request;
+  request.query = query;
+  return request;
+}
+
 TEST_F(OfflineTest, TheStoreIsFoundByItsParentOrItself) {
   data_.AddFile(kTestEpochNs, 10, 80);
   const StoreDirectory expected{data_.path() + "/packets", data_.path() + "/index"};
@@ -73,7 +79,8 @@ TEST_F(OfflineTest, TheStoreIsFoundByItsParentOrItself) {
 }
 
 TEST_F(OfflineTest, NumberedDirectoriesAreInOrder) {
-  for (const char* name : {"PKT10", "PKT9", "IDX9", "IDX10", "PKT11"}) temp_.Make(name);
+  for (const char* name : {"PKT10", "PKT9", "IDX9", "IDX10", "PKT11"})
+    fs::create_directories(temp_.path() + "/" + name);
   const auto found = FindStoreDirectories(temp_.path());
   ASSERT_TRUE(found) << found.error().message;
   const std::string& top = temp_.path();
@@ -87,26 +94,30 @@ TEST_F(OfflineTest, AnswersAreWholeAndNothingIsWritten) {
   data_.AddFile(kTestEpochNs + 60 * kNsPerSecond, 500, 80, /*with_index=*/false);
   data_.AddFile(kTestEpochNs + 120 * kNsPerSecond, 100, 443);
   const auto before = Listing(data_.path());
-  EXPECT_EQ(Ask({data_.path()}, {.query = "port 80"}).kind, QueryOutcome::Kind::kComplete);
+  EXPECT_EQ(Ask({data_.path()}, RequestOf("port 80")).kind, QueryOutcome::Kind::kComplete);
   EXPECT_EQ(CountPackets(out()), 1500u);
-  const QueryOutcome limited = Ask({data_.path()}, {.query = "port 80", .limit_packets = 7});
+  QueryRequest request = RequestOf("port 80");
+  request.limit_packets = 7;
+  const QueryOutcome limited = Ask({data_.path()}, request);
   EXPECT_EQ(limited.kind, QueryOutcome::Kind::kComplete) << limited.text;
   EXPECT_EQ(CountPackets(out()), 7u);
-  EXPECT_EQ(Ask({data_.path()}, {.query = "port 80", .limit_bytes = 16}).bytes, 24u);
+  request = RequestOf("port 80");
+  request.limit_bytes = 16;
+  EXPECT_EQ(Ask({data_.path()}, request).bytes, 24u);
   EXPECT_EQ(Listing(data_.path()), before);
 }
 
 TEST_F(OfflineTest, WithoutIndexesAllIsRead) {
   data_.AddFile(kTestEpochNs, 1000, 80);
   fs::rename(data_.path() + "/packets", temp_.path() + "/evidence");
-  EXPECT_EQ(Ask({temp_.path() + "/evidence"}, {.query = "port 80"}).kind, QueryOutcome::Kind::kComplete);
+  EXPECT_EQ(Ask({temp_.path() + "/evidence"}, RequestOf("port 80")).kind, QueryOutcome::Kind::kComplete);
   EXPECT_EQ(CountPackets(out()), 1000u);
 }
 
 TEST_F(OfflineTest, WhatCannotBeReadIsSaid) {
   data_.AddFile(kTestEpochNs, 100, 80);
   std::ofstream(data_.path() + "/packets/.1767225600999999") << "half";
-  const QueryOutcome outcome = Ask({data_.path()}, {.query = "port 80"});
+  const QueryOutcome outcome = Ask({data_.path()}, RequestOf("port 80"));
   EXPECT_EQ(outcome.kind, QueryOutcome::Kind::kIncomplete);
   EXPECT_THAT(outcome.text, HasSubstr("1 unfinished files are left out"));
   EXPECT_EQ(CountPackets(out()), 100u);
@@ -116,7 +127,7 @@ TEST_F(OfflineTest, WrongQueriesAreRefused) {
   data_.AddFile(kTestEpochNs, 1, 80);
   FileSink sink(out());
   StreamOutput output(ResultFormat::kPcap, sink);
-  const auto outcome = QueryDirectories({data_.path()}, {.query = "port x"}, output);
+  const auto outcome = QueryDirectories({data_.path()}, RequestOf("port x"), output);
   ASSERT_FALSE(outcome);
   EXPECT_THAT(outcome.error().message, HasSubstr("could not parse query: column 6"));
   EXPECT_FALSE(fs::exists(out()));
@@ -126,7 +137,7 @@ TEST_F(OfflineTest, SplitByTimeAndSize) {
   data_.AddFile(kTestEpochNs, 1000, 80);  // 1 ms apart
   const auto ask = [&](const std::string& name, ResultFormat format, const SplitLimits& limits) {
     SplitOutput output(temp_.path() + "/" + name, format, limits);
-    const auto outcome = QueryDirectories({data_.path()}, {.query = "port 80"}, output);
+    const auto outcome = QueryDirectories({data_.path()}, RequestOf("port 80"), output);
     EXPECT_TRUE(outcome && outcome->kind == QueryOutcome::Kind::kComplete);
   };
   ask("t.pcapng", ResultFormat::kPcapng, {.time_ns = 300 * kNsPerMs});
@@ -144,7 +155,7 @@ TEST_F(OfflineTest, SplitByTimeAndSize) {
 TEST_F(OfflineTest, AFileThatCannotBeWrittenSaysWhy) {
   data_.AddFile(kTestEpochNs, 10, 80);
   SplitOutput output(temp_.path() + "/missing/x.pcap", ResultFormat::kPcap, {.bytes = 100});
-  const auto outcome = QueryDirectories({data_.path()}, {.query = "port 80"}, output);
+  const auto outcome = QueryDirectories({data_.path()}, RequestOf("port 80"), output);
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->kind, QueryOutcome::Kind::kIncomplete);
   EXPECT_THAT(outcome->text, HasSubstr("No such file"));

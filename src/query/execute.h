@@ -20,6 +20,7 @@
 
 namespace steno {
 
+class MemoryBudget;
 class ReadGovernor;
 
 struct QueryOptions {
@@ -29,6 +30,7 @@ struct QueryOptions {
   // whose blocks overlap in time beyond this are read more than once; the order of packets of equal times is
   // then that of reading.
   uint64_t held_bytes_limit = uint64_t{256} << 20;
+  MemoryBudget* memory = nullptr;    // of all queries, besides; null: none
   ReadGovernor* governor = nullptr;  // asked before each read of packets; null: none
 };
 

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "base/clock.h"
+#include "query/memory_budget.h"
 #include "query/read_governor.h"
 #include "query/store_builder_test.h"
 #include "testing/packet_builder.h"
@@ -357,6 +358,16 @@ TEST_F(EndTest, UnorderedFilesAreOrderedInLittleMemory) {
     const Answer answer = Ask(*everything, store.Snapshot(), options);
     EXPECT_EQ(Difference(answer.packets, expected), "") << limit;
     EXPECT_THAT(answer.stats.problems, IsEmpty());
+    // The same for want of what other queries hold.
+    MemoryBudget budget(0);
+    HeldMemory others(&budget);
+    others.Take(1);
+    options.held_bytes_limit = UINT64_MAX;
+    options.memory = &budget;
+    const Answer squeezed = Ask(*everything, store.Snapshot(), options);
+    EXPECT_EQ(Difference(squeezed.packets, expected), "");
+    EXPECT_EQ(budget.used(), 1u) << "all is given back";
+    EXPECT_GT(budget.refusals(), 0u);
     EXPECT_GE(answer.stats.packets_read, read) << "less memory costs more reading";
     read = answer.stats.packets_read;
   }

@@ -50,7 +50,8 @@ Merge::Merge(std::vector<MergeSource> sources, const PlanRequest& request, const
       stats_(stats),
       reader_(request, options, stats),
       plans_(FilesOf(sources_), request),
-      open_(sources_.size()) {}
+      open_(sources_.size()),
+      held_(options.memory) {}
 
 Status Merge::Run() {
   Status status = Loop();
@@ -79,7 +80,7 @@ bool Merge::MustWork() {
     return true;
   }
   if (work_.top().time_ns > heads_.top().time_ns) return false;
-  if (held_bytes_ <= options_.held_bytes_limit) return true;
+  if (held_.MayGrow(options_.held_bytes_limit)) return true;
   // Of packets of one time any may be the first, where memory does not allow better.
   if (work_.top().time_ns == heads_.top().time_ns) return false;
   LowerHorizon();
@@ -100,9 +101,9 @@ void Merge::LowerHorizon() {
   for (size_t at = 0; at < slots_.size(); ++at) {
     Slot& slot = slots_[at];
     if (slot.run.packets.empty()) continue;
-    held_bytes_ -= slot.run.held_bytes();
+    held_.Release(slot.run.held_bytes());
     DropBeyondHorizon(slot.run, slot.source, slot.unit);
-    held_bytes_ += slot.run.held_bytes();
+    held_.Take(slot.run.held_bytes());
     if (slot.run.next == slot.run.packets.size()) {
       FinishRun(at);
     } else {
@@ -218,7 +219,7 @@ void Merge::AddRun(PacketRun run, size_t source, size_t unit) {
     slot = free_slots_.back();
     free_slots_.pop_back();
   }
-  held_bytes_ += run.held_bytes();
+  held_.Take(run.held_bytes());
   const uint32_t rank = sources_[source].rank;
   heads_.push({run.packets.front().time_ns, rank, run.packets.front().file_offset, slot});
   slots_[slot] = {std::move(run), rank, source, unit};
@@ -254,7 +255,7 @@ Status Merge::EmitRun() {
 }
 
 void Merge::FinishRun(size_t slot) {
-  held_bytes_ -= slots_[slot].run.held_bytes();
+  held_.Release(slots_[slot].run.held_bytes());
   reader_.Recycle(slots_[slot].run);
   slots_[slot].run = {};
   free_slots_.push_back(slot);

@@ -21,6 +21,7 @@
 
 #include "query/execute.h"
 #include "query/file_plan.h"
+#include "query/memory_budget.h"
 #include "query/plan_ahead.h"
 #include "query/unit_reader.h"
 
@@ -112,7 +113,7 @@ class Merge {
   MinQueue<Head> heads_;
   std::vector<Slot> slots_;
   std::vector<size_t> free_slots_;
-  uint64_t held_bytes_ = 0;
+  HeldMemory held_;
   int64_t horizon_ns_ = INT64_MAX;  // no packet of this time or later is at hand
   bool ended_ = false;              // emit() said so
 };

@@ -222,8 +222,10 @@ void QueryService::Run(RunningQuery& query) {
 
 Status QueryService::Answer(RunningQuery& query, int64_t deadline_ns, LimitCounter& counter,
                             QueryStats& stats) {
-  const QueryOptions options{
-      .stop = query.stop_.get_token(), .deadline_ns = deadline_ns, .governor = options_.governor};
+  const QueryOptions options{.stop = query.stop_.get_token(),
+                             .deadline_ns = deadline_ns,
+                             .memory = options_.memory,
+                             .governor = options_.governor};
   if (query.job_.explain) return Explain(query, store_.Snapshot(), options);
   query.verdict_ = counter.CountFileHeader();
   if (query.verdict_ != LimitCounter::Verdict::kMore) {

@@ -32,7 +32,7 @@ struct QueryJob {
   ExpressionPtr expression;
   QueryLimits limits;
   ResultFormat format = ResultFormat::kPcap;
-  Grouping grouping{};  // of kJson
+  Grouping grouping{};   // of kJson
   bool explain = false;  // the result is not the packets but the plan, as JSON
 };
 
@@ -107,6 +107,7 @@ struct QueryServiceOptions {
   unsigned max_concurrent = 16;
   int64_t timeout_ns = 900'000'000'000;
   ReadGovernor* governor = nullptr;  // borrowed; null: reads are free
+  MemoryBudget* memory = nullptr;    // borrowed; null: each query has its own limit only
 };
 
 class QueryService {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "query/memory_budget.h"
 #include "query/store.h"
 #include "server/capture_group.h"
 #include "server/capture_pressure.h"
@@ -47,6 +48,9 @@ HttpServerOptions HttpOptions(const ServerConfig& config) {
 
 constexpr std::chrono::milliseconds kGovernPause{100};
 
+// With what each of 16 queries may hold of its own, and its result on the way, less than 256 MiB.
+constexpr uint64_t kQueryMemoryBytes = 128 << 20;
+
 }  // namespace
 
 // Members are destroyed in the reverse of this order: whoever calls is gone before whom it calls.
@@ -55,10 +59,10 @@ struct Server::Impl {
       : config(server_config),
         store(SlotDirectories(config), {.index_cache_bytes = uint64_t{config.index_cache_mb} << 20}),
         governor(uint64_t{config.max_read_mbps} * 1'000'000),
-        queries(
-            store,
-            {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond, &governor},
-            stats) {}
+        queries(store,
+                {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond,
+                 &governor, &memory},
+                stats) {}
 
   Status Start();
   ServerPages MakePages();
@@ -68,6 +72,7 @@ struct Server::Impl {
   ServerStats stats;
   Store store;
   ReadGovernor governor;
+  MemoryBudget memory{kQueryMemoryBytes};
   QueryService queries;
   std::unique_ptr<IndexRebuilder> rebuilder;
   std::unique_ptr<Maintenance> maintenance;
@@ -84,6 +89,8 @@ void Server::Impl::Govern() {
   stats.read_waits = totals.waits;
   stats.read_wait_ns = static_cast<uint64_t>(totals.wait_ns);
   stats.reads_slowed = totals.slowed;
+  stats.query_held_bytes = memory.used();
+  stats.query_memory_refusals = memory.refusals();
 }
 
 ServerPages Server::Impl::MakePages() {

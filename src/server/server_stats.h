@@ -39,6 +39,9 @@ struct ServerStats {
   std::atomic<uint64_t> read_waits{0};
   std::atomic<uint64_t> read_wait_ns{0};
   std::atomic<uint64_t> reads_slowed{0};
+  // Of query/memory_budget.h.
+  std::atomic<uint64_t> query_held_bytes{0};  // now
+  std::atomic<uint64_t> query_memory_refusals{0};
 };
 
 }  // namespace steno

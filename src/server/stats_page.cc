@@ -16,7 +16,7 @@ using Values = std::map<std::string, int64_t>;
 int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
 
 void AddServer(Values& values, const ServerStats& stats) {
-  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 31> list = {{
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 33> list = {{
       {"indexfile_current_reads", &stats.queries_running},
       {"http_request_query_POST_completed", &stats.queries_completed},
       {"http_request_query_POST_bytes", &stats.query_bytes},
@@ -48,6 +48,8 @@ void AddServer(Values& values, const ServerStats& stats) {
       {"read_waits", &stats.read_waits},
       {"read_wait_ns", &stats.read_wait_ns},
       {"reads_slowed", &stats.reads_slowed},
+      {"query_held_bytes", &stats.query_held_bytes},
+      {"query_memory_refusals", &stats.query_memory_refusals},
   }};
   for (const auto& [name, counter] : list) values[name] = Clamp(counter->load(std::memory_order_relaxed));
 }

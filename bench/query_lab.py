@@ -107,9 +107,9 @@ class IncumbentServer:
         self.process.wait()
 
 
-def ask(server, query, limit=LIMIT, **options):
+def ask(server, query, limit=LIMIT, cpu=bench.SOURCE_CPU, **options):
     """One answer, thrown away: its seconds and bytes. `complete` is False where it was not there within the limit."""
-    done = subprocess.run(["taskset", "-c", str(bench.SOURCE_CPU), "curl", "-s", "-S", "-o", "/dev/null", "--max-time", str(limit), "-d", query,
+    done = subprocess.run(["taskset", "-c", str(cpu), "nice", "curl", "-s", "-S", "-o", "/dev/null", "--max-time", str(limit), "-d", query,
                            "-w", "%{http_code} %{time_total} %{size_download}", *server.curl(**options)],
                           capture_output=True, text=True)
     code, seconds, size = done.stdout.split()

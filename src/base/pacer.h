@@ -5,7 +5,9 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <thread>
 
 #include "base/clock.h"
 
@@ -27,5 +29,16 @@ class Pacer {
  private:
   int64_t next_ns_ = 0;
 };
+
+// Sleeps until `due_ns`, or until go_on() says no, which it is asked every 20 ms. False: it said no.
+template <class GoOn>
+bool SleepUntil(int64_t due_ns, GoOn go_on) {
+  constexpr int64_t kMaxNapNs = 20 * kNsPerMs;
+  for (int64_t left = due_ns - MonotonicNs(); left > 0; left = due_ns - MonotonicNs()) {
+    if (!go_on()) return false;
+    std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(left, kMaxNapNs)));
+  }
+  return true;
+}
 
 }  // namespace steno

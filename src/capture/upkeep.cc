@@ -89,8 +89,8 @@ struct Need {
 
 // Whether the index of ours at `path` is whole, and of this packet file.
 Status CheckIndexOf(const PacketFile& file, const std::string& path, uint64_t index_tag) {
-  STENO_TRY(const uint64_t file_tag, ReadFileTag(file));
-  STENO_CHECK_OK(CheckFileTag(path, index_tag, file_tag));
+  STENO_TRY(const FileIdentity identity, ReadFileIdentity(file));
+  STENO_CHECK_OK(CheckFileTag(path, index_tag, identity.file_tag));
   STENO_CHECK_OK(CheckIndexFile(path));
   STENO_TRY(const auto index, OpenSealedIndex(path));
   STENO_TRY(const BlockTable table, file.WalkBlocks());

@@ -144,9 +144,7 @@ uint16_t GoogleIndex::FirstPacket(uint32_t granule) const {
 Result<std::unique_ptr<FlowIndex>> OpenGoogleIndex(const std::string& path,
                                                    std::shared_ptr<const GoogleGaps> gaps) {
   STENO_TRY(std::unique_ptr<GoogleTable> table, GoogleTable::Open(path));
-  uint64_t end = 0;
-  for (const BlockEntry& block : gaps->blocks) end = std::max(end, block.file_offset + block.used_bytes);
-  const auto granules = static_cast<uint32_t>((end + kGranuleBytes - 1) / kGranuleBytes);
+  const auto granules = static_cast<uint32_t>(CountGranules(gaps->blocks));
   return std::unique_ptr<FlowIndex>(
       std::make_unique<GoogleIndex>(std::move(table), std::move(gaps), granules));
 }

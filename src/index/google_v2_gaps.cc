@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <utility>
 
 #include "index/google_v2_table.h"
@@ -152,6 +153,12 @@ void GapFinder::Classify(const PacketView& packet) {
 
 }  // namespace
 
+uint64_t CountGranules(std::span<const BlockEntry> blocks) {
+  uint64_t end = 0;
+  for (const BlockEntry& block : blocks) end = std::max(end, block.file_offset + block.used_bytes);
+  return (end + kGranuleBytes - 1) / kGranuleBytes;
+}
+
 uint64_t GoogleGaps::bytes() const {
   return first_packet.size() * sizeof(uint16_t) + (unlisted.size() + arp.size() + portless.size()) / 8;
 }
@@ -172,9 +179,7 @@ Result<GoogleGaps> FindGoogleGaps(const std::string& index_path, const PacketFil
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
   STENO_TRY(const auto table, GoogleTable::Open(index_path));
-  uint64_t end = 0;
-  for (const BlockEntry& block : blocks) end = std::max(end, block.file_offset + block.used_bytes);
-  const uint64_t count = (end + kGranuleBytes - 1) / kGranuleBytes;
+  const uint64_t count = CountGranules(blocks);
   if (count > kMaxGranules)
     return Fail(Error::Unsupported(file.path() + ": too large for the index that it has"));
   const auto granules = static_cast<uint32_t>(count);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include "storage/packet_file.h"
 
 namespace steno {
+
+// Granules from the start of the file to the end of its last block.
+uint64_t CountGranules(std::span<const BlockEntry> blocks);
 
 // Sets of the file's granules, in which such packets start.
 struct GoogleGaps {

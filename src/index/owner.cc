@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 
 namespace steno {
 namespace {
@@ -15,18 +13,6 @@ bool SameBlock(const BlockEntry& a, const BlockEntry& b) {
 }
 
 }  // namespace
-
-Result<uint64_t> ReadFileTag(const PacketFile& file) {
-  std::array<uint8_t, kFirstPacketOffset> bytes;
-  if (const Status read = file.Read(bytes, 0); !read) {
-    if (read.error().code == ErrorCode::kCorrupt) return 0;  // too short for a block
-    return Fail(read.error());
-  }
-  BlockHeader header;
-  std::memcpy(&header, bytes.data() + kKernelHeaderBytes, sizeof header);
-  if (header.magic != kBlockMagic || !CheckBlockHeader(header, 0, nullptr)) return 0;
-  return header.file_tag;
-}
 
 Status CheckFileTag(const std::string& path, uint64_t index_tag, uint64_t file_tag) {
   if (index_tag == file_tag) return {};

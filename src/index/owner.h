@@ -11,10 +11,6 @@
 
 namespace steno {
 
-// The random tag in the header of the file's first block; 0 if that is none of ours (a file of the incumbent,
-// damage).
-Result<uint64_t> ReadFileTag(const PacketFile& file);
-
 // kCorrupt if the index at `path` has another tag than the file.
 Status CheckFileTag(const std::string& path, uint64_t index_tag, uint64_t file_tag);
 

@@ -4,7 +4,6 @@
 
 #include "base/mapping.h"
 #include "index/builder.h"
-#include "index/owner.h"
 #include "index/raw_index.h"
 #include "index/sealed_file.h"
 #include "index/sealer.h"
@@ -40,8 +39,8 @@ Status RebuildIndex(const std::string& packet_path, const std::string& index_dir
           .first(std::min({table.blocks.size(), options.max_blocks, size_t{kSegmentMaxBlocks}}));
   STENO_TRY(const Mapping memory, Mapping::Anonymous(SegmentBytes()));
   const SegmentMemory segment = SegmentMemory::At(memory.bytes());
-  STENO_TRY(const uint64_t file_tag, ReadFileTag(file));
-  segment.Reset(table.file_id, file_tag, {});
+  STENO_TRY(const FileIdentity identity, ReadFileIdentity(file));
+  segment.Reset(table.file_id, identity.file_tag, {});
   STENO_TRY(IndexBuilder builder, IndexBuilder::Create());
   builder.Begin(&segment, options.max_pairs);
   STENO_CHECK_OK(AddBlocks(file, blocks, options, builder));

@@ -164,8 +164,8 @@ Status CompareIndex(const PacketFile& file, const std::string& path, const Index
 // The errors are those of the index itself, too.
 Status CheckOwnIndex(const PacketFile& file, const BlockTable& table, const std::string& path,
                      const IndexSummary& summary, FileReport& report) {
-  STENO_TRY(const uint64_t file_tag, ReadFileTag(file));
-  STENO_CHECK_OK(CheckFileTag(path, summary.file_tag, file_tag));
+  STENO_TRY(const FileIdentity identity, ReadFileIdentity(file));
+  STENO_CHECK_OK(CheckFileTag(path, summary.file_tag, identity.file_tag));
   STENO_CHECK_OK(CheckIndexFile(path));
   STENO_TRY(const auto index, OpenSealedIndex(path));
   if (summary.raw) report.notes.push_back(path + ": not sealed yet: queries scan it");

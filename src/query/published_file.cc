@@ -46,24 +46,6 @@ std::vector<std::string> ProblemLog::Take() {
   return std::exchange(lines_, {});
 }
 
-Result<FileIdentity> ReadFileIdentity(const PacketFile& file) {
-  std::array<uint8_t, kFirstPacketOffset> bytes;
-  if (const Status read = file.Read(bytes, 0); !read) {
-    if (read.error().code == ErrorCode::kCorrupt) return FileIdentity{};  // too short for a block
-    return Fail(read.error());
-  }
-  BlockHeader header;
-  std::memcpy(&header, bytes.data() + kKernelHeaderBytes, sizeof header);
-  if (header.magic != kBlockMagic || !CheckBlockHeader(header, 0, nullptr)) return FileIdentity{};
-  const size_t name_bytes = ::strnlen(header.interface_name, sizeof header.interface_name);
-  return FileIdentity{true,
-                      header.file_id,
-                      header.file_tag,
-                      header.link_type,
-                      header.snaplen,
-                      std::string(header.interface_name, name_bytes)};
-}
-
 PacketOrigin OriginOf(const FileIdentity& identity, uint32_t thread) {
   return {identity.interface_name, thread, identity.link_type, identity.snaplen};
 }

@@ -33,17 +33,6 @@ class ProblemLog {
   std::vector<std::string> lines_;
 };
 
-// What the first block of a packet file says about it.
-struct FileIdentity {
-  bool ours = false;  // false: the incumbent's (no private header), or damaged
-  uint64_t file_id = 0;
-  uint64_t file_tag = 0;
-  uint16_t link_type = 1;
-  uint32_t snaplen = 0;
-  std::string interface_name;
-};
-Result<FileIdentity> ReadFileIdentity(const PacketFile& file);
-
 PacketOrigin OriginOf(const FileIdentity& identity, uint32_t thread);
 
 // True for an error that means that the file was deleted.

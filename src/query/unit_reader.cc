@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/pacer.h"
 #include "packet/decode.h"
 #include "query/read_governor.h"
 
@@ -20,7 +19,6 @@ namespace {
 constexpr size_t kMaxFreeBuffers = 16;
 constexpr size_t kMinBufferBytes = 32 * 1024;
 constexpr uint64_t kPacketsPerCheck = 1024;
-constexpr int64_t kMaxNapNs = 20 * kNsPerMs;  // the end of the query is noticed within this
 
 // Where the packets start in `bytes`, which begin with the block's kernel header; 0 if the header makes no
 // sense.
@@ -56,11 +54,9 @@ Status CheckStop(const QueryOptions& options) {
 Status WaitToRead(uint64_t bytes, const QueryOptions& options) {
   if (options.governor == nullptr) return {};
   const int64_t due = options.governor->Book(bytes, MonotonicNs());
-  for (int64_t left = due - MonotonicNs(); left > 0; left = due - MonotonicNs()) {
-    STENO_CHECK_OK(CheckStop(options));
-    std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(left, kMaxNapNs)));
-  }
-  return {};
+  Status stopped;
+  SleepUntil(due, [&] { return (stopped = CheckStop(options)).has_value(); });
+  return stopped;
 }
 
 Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage) {

@@ -26,9 +26,6 @@ namespace {
 constexpr int kIoprioWhoProcess = 1;
 constexpr int kIoprioIdle = 3 << 13;
 
-// The server's stop is noticed within this.
-constexpr int64_t kMaxNapNs = 20 * kNsPerMs;
-
 void LowerThreadPriority() {
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 19);
   ::syscall(SYS_ioprio_set, kIoprioWhoProcess, 0, kIoprioIdle);
@@ -49,8 +46,8 @@ std::string DirectoryState(const StoreDirectory& directory) {
 bool IsOf(const std::string& packet_path, const std::string& path, const IndexSummary& index) {
   const auto file = PacketFile::Open(packet_path);
   if (!file) return true;
-  const auto file_tag = ReadFileTag(*file);
-  return !file_tag || CheckFileTag(path, index.file_tag, *file_tag);
+  const auto identity = ReadFileIdentity(*file);
+  return !identity || CheckFileTag(path, index.file_tag, identity->file_tag);
 }
 
 }  // namespace
@@ -165,11 +162,7 @@ bool IndexRebuilder::Spend(uint64_t bytes, const std::stop_token& stop) {
   const int64_t now = MonotonicNs();
   const int64_t due = pacer_.Book(bytes, options_.bytes_per_second, now);
   if (due > now) stats_.rebuild_waits.fetch_add(1);
-  while (!stop.stop_requested() && MonotonicNs() < due) {
-    const int64_t left = due - MonotonicNs();
-    std::this_thread::sleep_for(std::chrono::nanoseconds(std::clamp<int64_t>(left, 0, kMaxNapNs)));
-  }
-  return !stop.stop_requested();
+  return SleepUntil(due, [&] { return !stop.stop_requested(); }) && !stop.stop_requested();
 }
 
 void IndexRebuilder::Do(const StoreDirectory& directory, const Work& work, const std::stop_token& stop) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -84,6 +85,24 @@ Result<BlockTable> PacketFile::WalkBlocks(uint64_t limit) const {
 Result<BlockTable> PacketFile::ListForeignBlocks() const {
   STENO_TRY(const uint64_t size, FileSize(fd(), path_));
   return steno::ListForeignBlocks(fd(), path_, size);
+}
+
+Result<FileIdentity> ReadFileIdentity(const PacketFile& file) {
+  std::array<uint8_t, kFirstPacketOffset> bytes;
+  if (const Status read = file.Read(bytes, 0); !read) {
+    if (read.error().code == ErrorCode::kCorrupt) return FileIdentity{};  // too short for a block
+    return Fail(read.error());
+  }
+  BlockHeader header;
+  std::memcpy(&header, bytes.data() + kKernelHeaderBytes, sizeof header);
+  if (header.magic != kBlockMagic || !CheckBlockHeader(header, 0, nullptr)) return FileIdentity{};
+  const size_t name_bytes = ::strnlen(header.interface_name, sizeof header.interface_name);
+  return FileIdentity{true,
+                      header.file_id,
+                      header.file_tag,
+                      header.link_type,
+                      header.snaplen,
+                      std::string(header.interface_name, name_bytes)};
 }
 
 }  // namespace steno

@@ -56,6 +56,17 @@ class PacketFile {
   UniqueFd fd_;
 };
 
+// What the first block of a packet file says about it.
+struct FileIdentity {
+  bool ours = false;  // false: the incumbent's (no private header), or damaged
+  uint64_t file_id = 0;
+  uint64_t file_tag = 0;
+  uint16_t link_type = 1;
+  uint32_t snaplen = 0;
+  std::string interface_name;
+};
+Result<FileIdentity> ReadFileIdentity(const PacketFile& file);
+
 // Checks one block header against its checksum and its place. `first_kind` has file_id and file_tag of the
 // file's first block (null when `header` is the first).
 Status CheckBlockHeader(const BlockHeader& header, uint64_t file_offset, const BlockHeader* first_block);

@@ -266,6 +266,8 @@ def parse():
 def measure(session, number, earlier):
     """The figure's row and runs, or why there are none."""
     print("%s: %s" % (number, FIGURES[number].what), file=sys.stderr, flush=True)
+    if not isinstance(FIGURES[number], query_figures.OverStore):
+        query_figures.drop_stores(session)
     try:
         runs = earlier + FIGURES[number].measure(session)
     except (Unmeasurable, AssertionError, RuntimeError) as problem:

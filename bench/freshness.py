@@ -1,17 +1,13 @@
 """How long after it was on the wire a packet is found by a query: a marked packet is sent, and the server asked for it again and
 again. The whole product runs: server and packet writer, both on the recorder's CPU, each asked by its own interface."""
-import http.client
-import json
 import os
-import signal
-import ssl
-import subprocess
 import tempfile
 import threading
 import time
 
 import capture_lab as bench
 from capture_lab import lab
+from incumbent_server import IncumbentServer
 
 BUSY_PPS = 100_000
 QUIET_PPS = 10
@@ -57,53 +53,28 @@ class ThisServer:
         self.lab.stop()
 
 
-class IncumbentServer:
-    """The incumbent's server, asked over TLS with the certificates that its package has made."""
+class IncumbentRecorder(IncumbentServer):
+    """The incumbent's server with its packet writer."""
     markers = 1
 
     def __init__(self, directory):
         root = tempfile.mkdtemp(prefix="incumbent-", dir=directory)
-        config = {"Threads": [{"PacketsDirectory": root + "/pkt", "IndexDirectory": root + "/idx",
-                               "MaxDirectoryFiles": 30000, "DiskFreePercentage": 5}],
-                  "StenotypePath": bench.INCUMBENT, "Interface": "cap0", "Port": 1234, "Host": "127.0.0.1",
-                  "Flags": [*bench.INCUMBENT_FLAGS, "--blocks=128", "-v"], "CertPath": bench.INCUMBENT_CERTS}
         for name in ("pkt", "idx"):
             os.mkdir(root + "/" + name)
-        with open(root + "/config", "w") as file:
-            json.dump(config, file)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.context.check_hostname = False  # its certificate has no subjectAltName
-        self.context.verify_mode = ssl.CERT_NONE
-        self.context.load_cert_chain(bench.INCUMBENT_CERTS + "/client_cert.pem", bench.INCUMBENT_CERTS + "/client_key.pem")
-        with open(root + "/log", "w") as log:
-            self.process = subprocess.Popen([bench.INCUMBENT_SERVER, "-config", root + "/config", "-syslog=false"],
-                                            stdout=log, stderr=log, start_new_session=True)
-        lab.atexit.register(self.close)
+        super().__init__(root, root + "/pkt", root + "/idx", 1234, bench.INCUMBENT,
+                         [*bench.INCUMBENT_FLAGS, "--blocks=128", "-v"], 5)
         lab.wait_for(lambda: bench.open_packet_sockets() > 0, 60, "the incumbent to open its packet socket")
         time.sleep(1)
-        if self.process.poll() is not None:
-            with open(root + "/log") as log:
-                raise bench.Unmeasurable("the incumbent's server ended by itself: " + log.read()[-300:].strip())
+        self.check_alive()
 
     def finds(self, query):
-        connection = http.client.HTTPSConnection("127.0.0.1", 1234, timeout=60, context=self.context)
-        try:
-            connection.request("POST", "/query", body=query)
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status != 200:
-                raise bench.Unmeasurable("the incumbent answers %d: %s" % (answer.status, body[:200]))
-            return len(body) > EMPTY_PCAP_BYTES
-        finally:
-            connection.close()
+        status, body = self.request("POST", "/query", query)
+        if status != 200:
+            raise bench.Unmeasurable("the incumbent answers %d: %s" % (status, body[:200]))
+        return len(body) > EMPTY_PCAP_BYTES
 
     def close(self):
-        """Ends the server and its packet writer, which are a session of their own."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
+        self.kill()
         lab.wait_for(lambda: bench.open_packet_sockets() == 0, 30, "the incumbent to end")
 
 
@@ -123,7 +94,7 @@ def wait_for_packet(server, number):
 def measure(product, directory, link):
     """The waiting times of some markers, one after another, at moments that have nothing to do with the recorder's."""
     bench.require_space(directory, BUSY_PPS * 600 * LIMIT if link == "busy" else 1e9)
-    server = (ThisServer if product.name == "this" else IncumbentServer)(directory)
+    server = (ThisServer if product.name == "this" else IncumbentRecorder)(directory)
     try:
         with Background(link):
             waits = []

@@ -1,16 +1,13 @@
 """Stores to query, servers over them, and curl as the client: this product's and the incumbent's alike. The servers run on the
 recorder's CPU, curl on the source's."""
-import http.client
-import json
 import os
-import signal
-import ssl
 import stat
 import subprocess
 import time
 
 import capture_lab as bench
 from capture_lab import Unmeasurable, lab
+from incumbent_server import CLIENT, IncumbentServer
 
 LIMIT = 120  # seconds that an answer is waited for
 BYTES_PER_PACKET = 450  # of a store, for the room that it needs: packet, headers, the incumbent's index
@@ -64,7 +61,7 @@ class ThisServer:
         self.lab.stop()
 
 
-class IncumbentServer:
+class IncumbentStore(IncumbentServer):
     """The incumbent's server over a store, with something in the place of its packet writer that writes nothing."""
     name = "incumbent"
 
@@ -74,37 +71,15 @@ class IncumbentServer:
         with open(writer, "w") as file:
             file.write("#!/bin/sh\nexec sleep 100000\n")
         os.chmod(writer, stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH | stat.S_IRGRP | stat.S_IROTH)
-        config = {"Threads": [{"PacketsDirectory": store + "/pkt0", "IndexDirectory": store + "/idx0", "MaxDirectoryFiles": 30000,
-                               "DiskFreePercentage": 1}],
-                  "StenotypePath": writer, "Interface": "cap0", "Port": 1235, "Host": "127.0.0.1", "Flags": [],
-                  "CertPath": bench.INCUMBENT_CERTS}
-        with open(store + "/config", "w") as file:
-            json.dump(config, file)
-        with open(store + "/server.log", "w") as log:
-            self.process = subprocess.Popen([bench.INCUMBENT_SERVER, "-config", store + "/config", "-syslog=false"],
-                                            stdout=log, stderr=log, start_new_session=True)
-        lab.atexit.register(self.close)
-        lab.wait_for(self.answers, 60, "the incumbent's server to answer")
+        super().__init__(store, store + "/pkt0", store + "/idx0", 1235, writer, [], 1)
+        lab.wait_for(lambda: self.request("GET", "/debug/stats", timeout=5)[0] == 200, 60, "the incumbent's server to answer")
         time.sleep(20)  # it looks for new files every so often
 
-    def answers(self):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.load_cert_chain(bench.INCUMBENT_CERTS + "/client_cert.pem", bench.INCUMBENT_CERTS + "/client_key.pem")
-        connection = http.client.HTTPSConnection("127.0.0.1", 1235, timeout=5, context=context)
-        connection.request("GET", "/debug/stats")
-        return connection.getresponse().status == 200
-
     def curl(self, tls=True):
-        return ["-k", "--cert", bench.INCUMBENT_CERTS + "/client_cert.pem", "--key", bench.INCUMBENT_CERTS + "/client_key.pem",
-                "https://127.0.0.1:1235/query"]
+        return ["-k", "--cert", CLIENT[0], "--key", CLIENT[1], "https://127.0.0.1:%d/query" % self.port]
 
     def close(self):
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
+        self.kill()
 
 
 def ask(server, query, limit=LIMIT, cpu=bench.SOURCE_CPU, **options):

@@ -105,8 +105,8 @@ TEST(ServerConfigTest, DefaultsOmittedKeys) {
   EXPECT_EQ(config.cert_path, "/etc/stenographer/certs");
   EXPECT_EQ(config.max_open_files, 100000u);
   EXPECT_EQ(config.unix_socket, "");
-  EXPECT_EQ(config.query_timeout_seconds, 900u);
-  EXPECT_EQ(config.max_concurrent_queries, 16u);
+  EXPECT_EQ(config.query.timeout_seconds, 900u);
+  EXPECT_EQ(config.query.max_concurrent, 16u);
   EXPECT_EQ(config.index_cache_mb, 512u);
 }
 
@@ -123,11 +123,12 @@ TEST(ServerConfigTest, CommentsAndCaseOfKeys) {
 TEST(ServerConfigTest, UnknownKeysWarnWithTheirPath) {
   const auto loaded = ParseServerConfig(
       R"({"Threads": [{"PacketsDirectory": "/p", "IndexDirectory": "/i", "Colour": 1}], "StenotypePath": "/s",
-          "Interface": "e", "Speed": {}, "Rpc": {"ServerPort": 1}, "TestimonySocket": ""})",
+          "Interface": "e", "Speed": {}, "Query": {"Fast": 1}, "TestimonySocket": ""})",
       "conf");
   ASSERT_TRUE(loaded) << loaded.error().message;
-  EXPECT_THAT(loaded->warnings, ElementsAre("Threads[0].Colour: unknown key, ignored",
-                                            "Rpc: not supported, ignored", "Speed: unknown key, ignored"));
+  EXPECT_THAT(loaded->warnings,
+              ElementsAre("Threads[0].Colour: unknown key, ignored", "Query.Fast: unknown key, ignored",
+                          "Speed: unknown key, ignored"));
 }
 
 TEST(ServerConfigTest, EachWrongKeyIsNamedWithWhatWasExpected) {
@@ -146,10 +147,11 @@ TEST(ServerConfigTest, EachWrongKeyIsNamedWithWhatWasExpected) {
               HasSubstr("UnixSocket: \"run/s\", expected an absolute path"));
   EXPECT_THAT(ErrorOf(With(R"("UnixSocket": "/)" + std::string(200, 'x') + "\"")),
               HasSubstr("at most 107 bytes"));
-  EXPECT_THAT(ErrorOf(With(R"("QueryTimeoutSeconds": 0)")), HasSubstr("QueryTimeoutSeconds: the number 0"));
+  EXPECT_THAT(ErrorOf(With(R"("Query": {"TimeoutSeconds": 0})")),
+              HasSubstr("Query.TimeoutSeconds: the number 0"));
   EXPECT_THAT(ErrorOf(With(R"("IndexCacheMB": -1)")), HasSubstr("IndexCacheMB: the number -1, expected"));
-  EXPECT_THAT(ErrorOf(With(R"("MaxConcurrentQueries": true)")),
-              HasSubstr("MaxConcurrentQueries: true, expected"));
+  EXPECT_THAT(ErrorOf(With(R"("Query": {"MaxConcurrent": true})")),
+              HasSubstr("Query.MaxConcurrent: true, expected"));
   EXPECT_THAT(ErrorOf(With(R"("TestimonySocket": "/t")")),
               HasSubstr("TestimonySocket: capture from testimony"));
   EXPECT_THAT(ErrorOf(R"({"Threads": {}, "StenotypePath": "/s", "Interface": "e"})"),
@@ -163,7 +165,7 @@ TEST(ServerConfigTest, AllErrorsAtOnce) {
             "conf: 6 keys are wrong:\n"
             "  Threads[0].IndexDirectory: missing, expected a path\n"
             "  Threads[0].DiskFreePercentage: the number 100, expected a percentage 0..99\n"
-            "  Threads[1]: the number 7, expected an object with PacketsDirectory and IndexDirectory\n"
+            "  Threads[1]: the number 7, expected an object\n"
             "  StenotypePath: missing, expected a path\n"
             "  Interface: missing, expected the name of a network interface\n"
             "  Port: an array, expected a whole number 0..65535");
@@ -195,6 +197,65 @@ TEST(ServerConfigTest, JsonOfAConfigurationReadsBack) {
   ASSERT_TRUE(second) << second.error().message;
   EXPECT_TRUE(second->warnings.empty());
   EXPECT_EQ(ToJson(first->config), ToJson(second->config));
+}
+
+constexpr const char* kEveryKey = R"("Port": 7, "MaxBytes": 5000000000, "MaxAge": "36h", "MaxConnections": 9,
+  "Query": {"TimeoutSeconds": 5, "MaxConcurrent": 2, "MaxWaiting": 3, "MaxPerClient": 4, "MaxPackets": 6, "MaxBytes": 8,
+            "MaxReadMBps": 10},
+  "Tls": {"CaCert": "/c/ca", "ServerCert": "/c/s", "ServerKey": "/c/k", "RevocationList": "/c/crl", "MinVersion": "1.3",
+          "AllowedNames": ["ann"]},
+  "Roles": [{"Name": "tier1", "Certificates": ["ann"], "Users": ["bob"], "Operations": ["query"],
+             "Filter": "net 10.1.0.0/16", "MaxPackets": 1, "MaxBytes": 2, "MaxConcurrent": 3}],
+  "Audit": {"Path": "/var/log/audit.json"}, "Metrics": {"Host": "::1", "Port": 9},
+  "Rpc": {"CaCert": "/r/ca", "ServerCert": "/r/s", "ServerKey": "/r/k", "ServerPort": 99, "ServerPcapMaxSize": 11,
+          "ClientPcapChunkSize": 12, "ClientPcapMaxSize": 13})";
+
+TEST(ServerConfigTest, EveryKeyIsReadAndWrittenBack) {
+  const auto loaded = ParseServerConfig(With(kEveryKey), "conf");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_THAT(loaded->warnings, ElementsAre());
+  const ServerConfig& config = loaded->config;
+  EXPECT_EQ(config.threads[0].max_bytes, 5'000'000'000u);
+  EXPECT_EQ(config.threads[0].max_age_ns, int64_t{36} * 3600 * 1'000'000'000);
+  EXPECT_EQ(config.max_connections, 9u);
+  EXPECT_EQ(config.query.max_per_client, 4u);
+  EXPECT_EQ(config.tls.min_version, "1.3");
+  ASSERT_EQ(config.roles.size(), 1u);
+  EXPECT_EQ(config.roles[0].filter, "net 10.1.0.0/16");
+  EXPECT_EQ(config.audit.path, "/var/log/audit.json");
+  EXPECT_EQ(config.metrics.port, 9);
+  ASSERT_TRUE(config.rpc);
+  EXPECT_EQ(config.rpc->host, "127.0.0.1");
+  EXPECT_EQ(config.rpc->client_max_bytes, 13u);
+  const auto again = ParseServerConfig(ToJson(config), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(ToJson(again->config), ToJson(config));
+}
+
+TEST(ServerConfigTest, AThreadsOwnLimitsComeBeforeThoseOfAll) {
+  const auto loaded = ParseServerConfig(
+      R"({"Threads": [{"PacketsDirectory": "/p", "IndexDirectory": "/i", "MaxAge": "0s", "MaxBytes": 9}],
+          "StenotypePath": "/s", "Interface": "e", "MaxAge": "2w", "MaxBytes": 5})",
+      "conf");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->config.threads[0].max_age_ns, 0);
+  EXPECT_EQ(loaded->config.threads[0].max_bytes, 9u);
+}
+
+TEST(ServerConfigTest, WrongKeysInsideObjectsAreNamedByTheirPath) {
+  EXPECT_THAT(ErrorOf(With(R"("MaxAge": "2 fortnights")")),
+              HasSubstr("MaxAge: \"2 fortnights\", expected a number and a unit"));
+  EXPECT_THAT(ErrorOf(With(R"("MaxAge": "99999999999999999w")")), HasSubstr("MaxAge: "));
+  EXPECT_THAT(ErrorOf(With(R"("MaxAge": 7)")), HasSubstr("MaxAge: the number 7, expected a string"));
+  EXPECT_THAT(ErrorOf(With(R"("Tls": {"MinVersion": "1.1"})")),
+              HasSubstr("Tls.MinVersion: \"1.1\", expected \"1.2\" or \"1.3\""));
+  EXPECT_THAT(ErrorOf(With(R"("Tls": [])")), HasSubstr("Tls: an array, expected an object"));
+  EXPECT_THAT(ErrorOf(With(R"("Roles": [{"Name": "a", "Users": ["b"], "Filter": "port 99999"}])")),
+              HasSubstr("Roles[0].Filter: column 6: port 99999"));
+  EXPECT_THAT(ErrorOf(With(R"("Roles": [{"Name": "a", "Users": ["b"], "Operations": ["query", "all"]}])")),
+              HasSubstr("Roles[0].Operations[1]: \"all\", expected"));
+  EXPECT_THAT(ErrorOf(With(R"("Roles": [{"Name": "a"}])")), HasSubstr("Roles[0].Certificates: missing"));
+  EXPECT_THAT(ErrorOf(With(R"("Rpc": {"CaCert": "/c"})")), HasSubstr("Rpc.ServerPort: missing"));
 }
 
 TEST(ServerConfigTest, AMissingFileIsNamed) {

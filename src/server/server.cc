@@ -43,6 +43,7 @@ HttpServerOptions HttpOptions(const ServerConfig& config) {
   options.cert_path = config.cert_path;
   options.unix_socket = config.unix_socket;
   options.unix_socket_group = config.unix_socket_group;
+  options.max_connections = config.max_connections;
   return options;
 }
 
@@ -58,10 +59,10 @@ struct Server::Impl {
   explicit Impl(const ServerConfig& server_config)
       : config(server_config),
         store(SlotDirectories(config), {.index_cache_bytes = uint64_t{config.index_cache_mb} << 20}),
-        governor(uint64_t{config.max_read_mbps} * 1'000'000),
+        governor(uint64_t{config.query.max_read_mbps} * 1'000'000),
         queries(store,
-                {config.max_concurrent_queries, int64_t{config.query_timeout_seconds} * kNsPerSecond,
-                 &governor, &memory},
+                {config.query.max_concurrent, int64_t{config.query.timeout_seconds} * kNsPerSecond, &governor,
+                 &memory},
                 stats) {}
 
   Status Start();

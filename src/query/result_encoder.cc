@@ -12,6 +12,7 @@
 namespace steno {
 namespace {
 
+// In the order of ResultFormat.
 constexpr std::array kNames = {
     std::pair{"pcap", ResultFormat::kPcap}, std::pair{"pcap-ns", ResultFormat::kPcapNs},
     std::pair{"pcapng", ResultFormat::kPcapng}, std::pair{"json", ResultFormat::kJson}};
@@ -37,6 +38,8 @@ Result<ResultFormat> ParseResultFormat(std::string_view name) {
   if (found != kNames.end()) return found->second;
   return Fail(Error::Invalid("expected pcap, pcap-ns, pcapng or json"));
 }
+
+std::string_view ToString(ResultFormat format) { return kNames.at(static_cast<size_t>(format)).first; }
 
 ResultFormat FormatOfAccept(std::string_view accept) {
   while (!accept.empty()) {

@@ -24,6 +24,8 @@ enum class ResultFormat : uint8_t { kPcap, kPcapNs, kPcapng, kJson };
 
 // "pcap", "pcap-ns", "pcapng" or "json". kInvalid lists them.
 Result<ResultFormat> ParseResultFormat(std::string_view name);
+// The same names.
+std::string_view ToString(ResultFormat format);
 // The first format that an Accept header names ("application/x-pcapng", "application/vnd.tcpdump.pcap;
 // resolution=ns"), else kPcap.
 ResultFormat FormatOfAccept(std::string_view accept);

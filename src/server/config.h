@@ -46,12 +46,12 @@ struct TlsConfig {
 
 // What some of the clients may do. A client has the first role that names it.
 struct RoleConfig {
-  std::string name;
-  std::vector<std::string> certificates;  // common names; "*": any
-  std::vector<std::string> users;         // of the Unix socket, by name; "*": any
-  std::vector<std::string> operations;    // query, explain, status; empty: all
-  std::string filter;                     // and-ed to every query; empty: none
-  uint64_t max_packets = 0;               // of one result; 0: no limit
+  std::string name{};
+  std::vector<std::string> certificates{};  // common names; "*": any
+  std::vector<std::string> users{};         // of the Unix socket, by name; "*": any
+  std::vector<std::string> operations{};    // query, explain, status; empty: all
+  std::string filter{};                     // and-ed to every query; empty: none
+  uint64_t max_packets = 0;                 // of one result; 0: no limit
   uint64_t max_bytes = 0;
   unsigned max_concurrent = 0;  // queries of one client; 0: no limit
 };

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "query/explain.h"
 #include "server/plan_json.h"
+#include "server/printable.h"
 
 namespace steno {
 namespace {
@@ -41,20 +42,6 @@ std::string ProblemsReason(const std::vector<std::string>& problems) {
 }
 
 }  // namespace
-
-std::string Printable(std::string_view text, size_t limit) {
-  std::string out;
-  for (const char c : text) {
-    if (out.size() >= limit) return out + "...";
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
 
 RunningQuery::RunningQuery(QueryJob job, std::function<void()> on_ready)
     : job_(std::move(job)), on_ready_(std::move(on_ready)), encoder_(job_.format, job_.grouping) {}
@@ -192,9 +179,9 @@ void QueryService::RunWorker(const std::stop_token& stop) {
 
 void QueryService::Run(RunningQuery& query) {
   if (query.stop_.stop_requested()) {
-    STENO_INFO("query by {}: \"{}\": cancelled before it could start", query.job_.who,
-               Printable(query.job_.text));
-    return query.Finish({.complete = false, .reason = "cancelled"});
+    QuerySummary nothing{.complete = false, .reason = "cancelled"};
+    Record(query, {}, nothing, 0);
+    return query.Finish(std::move(nothing));
   }
   const int64_t start_ns = MonotonicNs();
   const int64_t deadline_ns = start_ns + options_.timeout_ns;
@@ -269,11 +256,23 @@ void QueryService::Record(const RunningQuery& query, const QueryStats& stats, co
   stats_.files_ruled_out.fetch_add(stats.files_ruled_out);
   stats_.files_gone.fetch_add(stats.files_gone);
   stats_.query_problems.fetch_add(summary.problems);
-  STENO_INFO("query by {}: \"{}\": {} packets, {} bytes, {} ms, {} of {} files opened, {}", query.job_.who,
-             Printable(query.job_.text), summary.packets, summary.bytes, elapsed_ns / kNsPerMs,
-             stats.files_opened, stats.files_considered, summary.complete ? "complete" : summary.reason);
-  for (const std::string& problem : stats.problems)
-    STENO_WARN("query by {}: {}", query.job_.who, Printable(problem));
+  const QueryJob& job = query.job_;
+  const std::string who = job.client.Text();
+  const char* const operation = job.explain ? "explain" : "query";
+  STENO_INFO("{} by {}: \"{}\": {} packets, {} bytes, {} ms, {} of {} files opened, {}", operation, who,
+             Printable(job.text), summary.packets, summary.bytes, elapsed_ns / kNsPerMs, stats.files_opened,
+             stats.files_considered, summary.complete ? "complete" : summary.reason);
+  for (const std::string& problem : stats.problems) STENO_WARN("query by {}: {}", who, Printable(problem));
+  if (options_.audit == nullptr) return;
+  options_.audit->WriteQuery({job.client, job.role, operation, job.text, job.filter},
+                             {.format = std::string(ToString(job.format)),
+                              .limits = job.limits,
+                              .stats = stats,
+                              .packets = summary.packets,
+                              .bytes = summary.bytes,
+                              .drops = summary.drops,
+                              .duration_ns = elapsed_ns,
+                              .outcome = summary.complete ? "complete" : summary.reason});
 }
 
 }  // namespace steno

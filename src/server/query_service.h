@@ -22,18 +22,24 @@
 #include "query/query_limits.h"
 #include "query/result_encoder.h"
 #include "query/store.h"
+#include "server/audit_log.h"
+#include "server/client_identity.h"
 #include "server/server_stats.h"
 
 namespace steno {
 
+// Made by Admission.
 struct QueryJob {
-  std::string text;  // for the log
-  std::string who;   // for the log: the client's name
-  ExpressionPtr expression;
-  QueryLimits limits;
+  std::string text;       // for the logs
+  ClientIdentity client;  // for the logs
+  std::string role{};     // for the audit log
+  std::string filter{};   // the role's, part of the expression
+  ExpressionPtr expression{};
+  QueryLimits limits{};
   ResultFormat format = ResultFormat::kPcap;
-  Grouping grouping{};   // of kJson
-  bool explain = false;  // the result is not the packets but the plan, as JSON
+  Grouping grouping{};            // of kJson
+  bool explain = false;           // the result is not the packets but the plan, as JSON
+  std::shared_ptr<void> place{};  // given back when the query is gone
 };
 
 struct QuerySummary {
@@ -108,6 +114,7 @@ struct QueryServiceOptions {
   int64_t timeout_ns = 900'000'000'000;
   ReadGovernor* governor = nullptr;  // borrowed; null: reads are free
   MemoryBudget* memory = nullptr;    // borrowed; null: each query has its own limit only
+  AuditLog* audit = nullptr;         // borrowed; null: none
 };
 
 class QueryService {
@@ -149,8 +156,5 @@ class QueryService {
 
   std::vector<std::jthread> workers_;  // last: they use all of the above
 };
-
-// Text of others in one printable line: control characters escaped, at most `limit` bytes.
-std::string Printable(std::string_view text, size_t limit = 1024);
 
 }  // namespace steno

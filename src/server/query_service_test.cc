@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "query/parse.h"
 #include "query/test_store.h"
+#include "server/printable.h"
 
 namespace steno {
 namespace {
@@ -50,7 +51,7 @@ class QueryServiceTest : public ::testing::Test {
   QueryJob Job(const std::string& text, QueryLimits limits = {}) {
     auto expression = ParseQuery(text, WallNs());
     EXPECT_TRUE(expression) << expression.error().message;
-    return {text, "test", *expression, limits};
+    return {.text = text, .client = {}, .expression = *expression, .limits = limits};
   }
   Answer Ask(const std::string& text, QueryLimits limits = {}) {
     Store store({data_.directory()});

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "query/memory_budget.h"
 #include "query/store.h"
+#include "server/admission.h"
+#include "server/audit_log.h"
 #include "server/capture_group.h"
 #include "server/capture_pressure.h"
 #include "server/http/http_server.h"
@@ -59,13 +61,10 @@ struct Server::Impl {
   explicit Impl(const ServerConfig& server_config)
       : config(server_config),
         store(SlotDirectories(config), {.index_cache_bytes = uint64_t{config.index_cache_mb} << 20}),
-        governor(uint64_t{config.query.max_read_mbps} * 1'000'000),
-        queries(store,
-                {config.query.max_concurrent, int64_t{config.query.timeout_seconds} * kNsPerSecond, &governor,
-                 &memory},
-                stats) {}
+        governor(uint64_t{config.query.max_read_mbps} * 1'000'000) {}
 
   Status Start();
+  Status MakeQueries();
   ServerPages MakePages();
   void Govern();
 
@@ -74,7 +73,9 @@ struct Server::Impl {
   Store store;
   ReadGovernor governor;
   MemoryBudget memory{kQueryMemoryBytes};
-  QueryService queries;
+  std::unique_ptr<AuditLog> audit;  // none if not configured
+  std::unique_ptr<QueryService> queries;
+  std::unique_ptr<Admission> admission;
   std::unique_ptr<IndexRebuilder> rebuilder;
   std::unique_ptr<Maintenance> maintenance;
   std::unique_ptr<CaptureGroup> captures;
@@ -101,7 +102,20 @@ ServerPages Server::Impl::MakePages() {
           [this] { return NotReadyReasons(captures->states(), MonotonicNs()); }};
 }
 
+Status Server::Impl::MakeQueries() {
+  if (!config.audit.path.empty()) {
+    STENO_TRY(audit, AuditLog::Open(config.audit.path, stats));
+  }
+  const QueryServiceOptions options{config.query.max_concurrent,
+                                    int64_t{config.query.timeout_seconds} * kNsPerSecond, &governor, &memory,
+                                    audit.get()};
+  queries = std::make_unique<QueryService>(store, options, stats);
+  admission = std::make_unique<Admission>(config, stats, audit.get());
+  return {};
+}
+
 Status Server::Impl::Start() {
+  STENO_CHECK_OK(MakeQueries());
   const std::vector<RetentionDirectory> directories = DistinctDirectories(config.threads);
   STENO_TRY(auto prepared, CaptureGroup::Prepare(config, store, [this] { maintenance->RequestRecovery(); }));
   rebuilder = std::make_unique<IndexRebuilder>(
@@ -111,7 +125,7 @@ Status Server::Impl::Start() {
       directories, store, stats,
       [this](const std::vector<std::string>& paths) { rebuilder->AddOrphans(paths); });
   captures = std::move(prepared);
-  STENO_TRY(http, HttpServer::Start(HttpOptions(config), queries, MakePages()));
+  STENO_TRY(http, HttpServer::Start(HttpOptions(config), *queries, *admission, MakePages()));
   captures->Start();
   governing = std::make_unique<Ticker>("read-governor", [this](const std::stop_token&) {
     Govern();

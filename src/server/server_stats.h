@@ -11,10 +11,13 @@ struct ServerStats {
   std::atomic<uint64_t> queries_running{0};  // now
   std::atomic<uint64_t> queries_waiting{0};  // now, for a slot
   std::atomic<uint64_t> queries_completed{0};
-  std::atomic<uint64_t> queries_cut{0};      // of these, answered in part only
-  std::atomic<uint64_t> queries_refused{0};  // no slot became free in time
-  std::atomic<uint64_t> queries_invalid{0};  // wrong text or limits
-  std::atomic<uint64_t> query_bytes{0};      // sent as results
+  std::atomic<uint64_t> queries_cut{0};         // of these, answered in part only
+  std::atomic<uint64_t> queries_refused{0};     // no slot became free in time
+  std::atomic<uint64_t> queries_invalid{0};     // wrong text or limits
+  std::atomic<uint64_t> requests_forbidden{0};  // to this client, by roles and allowed names
+  std::atomic<uint64_t> audit_lines{0};
+  std::atomic<uint64_t> audit_lost{0};   // lines that could not be written
+  std::atomic<uint64_t> query_bytes{0};  // sent as results
   std::atomic<uint64_t> query_nanos{0};
   std::atomic<uint64_t> packets_matched{0};
   std::atomic<uint64_t> packets_read{0};  // decoded and tested

@@ -84,7 +84,7 @@ class StreamTransport : public Transport, public std::enable_shared_from_this<St
 class UnixTransport final : public StreamTransport<UnixProtocol::socket> {
  public:
   UnixTransport(asio::io_context& io, UnixProtocol::socket socket)
-      : StreamTransport(io, std::move(socket)), name_(UnixPeerName(fd())) {}
+      : StreamTransport(io, std::move(socket)), peer_(UnixPeer(fd())) {}
 
   awaitable<bool> Handshake() override { co_return true; }
   awaitable<void> ShutdownSend() override {
@@ -92,10 +92,10 @@ class UnixTransport final : public StreamTransport<UnixProtocol::socket> {
     stream_.shutdown(UnixProtocol::socket::shutdown_send, ignored);
     co_return;
   }
-  [[nodiscard]] std::string PeerName() const override { return name_; }
+  [[nodiscard]] ClientIdentity Peer() const override { return peer_; }
 
  private:
-  std::string name_;
+  ClientIdentity peer_;
 };
 
 class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>> {
@@ -120,8 +120,9 @@ class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>
   }
   // Sends close_notify and waits for the client's.
   awaitable<void> ShutdownSend() override { co_await stream_.async_shutdown(kToken); }
-  [[nodiscard]] std::string PeerName() const override {
-    return TlsPeerName(const_cast<TlsTransport*>(this)->stream_.native_handle()) + " " + address_;
+  [[nodiscard]] ClientIdentity Peer() const override {
+    return {ClientIdentity::Kind::kCertificate,
+            TlsPeerName(const_cast<TlsTransport*>(this)->stream_.native_handle()), address_};
   }
 
  private:
@@ -133,8 +134,12 @@ class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(const HttpServerOptions& server_options, QueryService& query_service, ServerPages server_pages)
-      : options(server_options), queries(query_service), pages(std::move(server_pages)) {}
+  Impl(const HttpServerOptions& server_options, QueryService& query_service, Admission& query_admission,
+       ServerPages server_pages)
+      : options(server_options),
+        queries(query_service),
+        admission(query_admission),
+        pages(std::move(server_pages)) {}
 
   Status ListenForTls();
   Status ListenForLocalUsers();
@@ -148,6 +153,7 @@ struct HttpServer::Impl {
 
   const HttpServerOptions options;
   QueryService& queries;
+  Admission& admission;
   const ServerPages pages;
   MessageLimiter tls_log{10 * kNsPerSecond};
   MessageLimiter accept_log{10 * kNsPerSecond};
@@ -221,7 +227,7 @@ awaitable<void> HttpServer::Impl::Accept(Acceptor& acceptor) {
 }
 
 void HttpServer::Impl::Begin(std::shared_ptr<Transport> transport) {
-  const SessionContext context{queries, pages, stopping, options.slot_wait};
+  const SessionContext context{queries, admission, pages, stopping, options.slot_wait};
   auto session = std::make_shared<Session>(std::move(transport), context);
   sessions.insert(session);
   queries.stats().connections_accepted.fetch_add(1);
@@ -267,8 +273,8 @@ HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { Stop(); }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& options, QueryService& queries,
-                                                      ServerPages pages) {
-  auto impl = std::make_unique<Impl>(options, queries, std::move(pages));
+                                                      Admission& admission, ServerPages pages) {
+  auto impl = std::make_unique<Impl>(options, queries, admission, std::move(pages));
   if (options.tls) STENO_CHECK_OK(impl->ListenForTls());
   if (!options.unix_socket.empty()) STENO_CHECK_OK(impl->ListenForLocalUsers());
   Impl* self = impl.get();

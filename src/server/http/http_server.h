@@ -29,9 +29,9 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  // Listens; the error names the configuration key. `queries` must outlive the server.
+  // Listens; the error names the configuration key. `queries` and `admission` must outlive the server.
   static Result<std::unique_ptr<HttpServer>> Start(const HttpServerOptions& options, QueryService& queries,
-                                                   ServerPages pages);
+                                                   Admission& admission, ServerPages pages);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

@@ -40,7 +40,7 @@ class HttpServerTest : public ::testing::Test {
     queries_ = std::make_unique<QueryService>(*store_, QueryServiceOptions{slots, timeout_ns}, stats_);
     ServerPages pages{[] { return "oldest_timestamp\t1\n"; }, [] { return ""; }, [] { return "{}\n"; },
                       [] { return std::vector<std::string>{"stenotype is not running"}; }};
-    auto server = HttpServer::Start(options, *queries_, std::move(pages));
+    auto server = HttpServer::Start(options, *queries_, admission_, std::move(pages));
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
   }
@@ -60,6 +60,7 @@ class HttpServerTest : public ::testing::Test {
 
   TestStore data_;
   ServerStats stats_;
+  Admission admission_{ServerConfig{}, stats_, nullptr};
   std::unique_ptr<Store> store_;
   std::unique_ptr<QueryService> queries_;
   std::unique_ptr<HttpServer> server_;
@@ -365,14 +366,14 @@ TEST_F(TlsServerTest, WrongCertificatesAreNamedAtTheStart) {
   HttpServerOptions options;
   options.port = 0;
   options.cert_path = data_.path();
-  auto missing = HttpServer::Start(options, *queries_, {});
+  auto missing = HttpServer::Start(options, *queries_, admission_, {});
   ASSERT_FALSE(missing);
   EXPECT_THAT(missing.error().message,
               HasSubstr("CertPath: server certificate " + data_.path() + "/server_cert.pem: No such file"));
   std::filesystem::copy_file(certs_ + "/client_key.pem", certs_ + "/server_key.pem",
                              std::filesystem::copy_options::overwrite_existing);
   options.cert_path = certs_;
-  auto mismatch = HttpServer::Start(options, *queries_, {});
+  auto mismatch = HttpServer::Start(options, *queries_, admission_, {});
   ASSERT_FALSE(mismatch);
   EXPECT_THAT(mismatch.error().message, HasSubstr("server_key.pem"));
 }

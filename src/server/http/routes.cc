@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <array>
 
-#include "base/log.h"
-#include "query/parse.h"
 #include "server/http/target.h"
+#include "server/printable.h"
 
 namespace steno {
 namespace {
@@ -17,10 +16,17 @@ constexpr const char* kPaths =
 constexpr const char* kTextPlain = "text/plain; charset=utf-8";
 constexpr const char* kMetricsText = "text/plain; version=0.0.4; charset=utf-8";
 
-HttpReply BadRequest(const HttpRequest& request, std::string text, ServerStats& stats) {
-  stats.queries_invalid.fetch_add(1);
-  STENO_INFO("query by {}: \"{}\": refused: {}", request.who, Printable(request.body), Printable(text));
-  return {400, std::move(text) + "\n", kTextPlain, {}};
+// 429 and 503 say when to come again, in seconds.
+HttpReply ReplyTo(const Refusal& refusal) {
+  switch (refusal.kind) {
+    case Refusal::Kind::kForbidden:
+      return {403, refusal.text + "\n", kTextPlain, {}};
+    case Refusal::Kind::kBusy:
+      return {refusal.of_client ? 429u : 503u, refusal.text + "\n", kTextPlain, {{"Retry-After", "5"}}};
+    case Refusal::Kind::kInvalid:
+      break;
+  }
+  return {400, refusal.text + "\n", kTextPlain, {}};
 }
 
 HttpReply WrongMethod(const HttpRequest& request, const std::string& path, const std::string& allowed) {
@@ -49,46 +55,45 @@ Result<ResultFormat> FormatOf(const HttpRequest& request) {
 }
 
 // Who asks for sums asks for JSON.
-Status ReadGrouping(const HttpRequest& request, QueryJob& job) {
+Status ReadGrouping(const HttpRequest& request, QueryRequest& query) {
   STENO_TRY(const auto parameter, TargetParameter(request.target, "aggregate"));
   if (!parameter) return {};
   auto grouping = ParseGrouping(*parameter);
   if (!grouping)
     return Fail(std::move(grouping).error().With(fmt::format("aggregate={}", Printable(*parameter, 64))));
-  job.format = ResultFormat::kJson;
-  job.grouping = *grouping;
+  query.format = ResultFormat::kJson;
+  query.grouping = *grouping;
   return {};
 }
 
-std::variant<HttpReply, QueryJob> RouteQuery(const HttpRequest& request, ServerStats& stats, int64_t now_ns) {
-  QueryJob job{request.body, request.who, nullptr, {}};
-  const auto format = FormatOf(request);
-  if (!format) return BadRequest(request, format.error().message, stats);
-  job.format = *format;
-  if (const Status read = ReadGrouping(request, job); !read)
-    return BadRequest(request, read.error().message, stats);
-  Status limits = ReadLimit(request.limit_bytes, "Steno-Limit-Bytes", job.limits.bytes);
-  if (limits) limits = ReadLimit(request.limit_packets, "Steno-Limit-Packets", job.limits.packets);
-  if (!limits) return BadRequest(request, "Invalid Limit Headers: " + limits.error().message, stats);
-  auto expression = ParseQuery(request.body, now_ns);
-  if (!expression) {
-    return BadRequest(request, "could not parse query: " + QueryErrorText(expression.error()), stats);
-  }
-  job.expression = std::move(*expression);
-  return job;
+// What the request says beside the query's text.
+Status ReadParameters(const HttpRequest& request, QueryRequest& query) {
+  STENO_TRY(query.format, FormatOf(request));
+  STENO_CHECK_OK(ReadGrouping(request, query));
+  Status limits = ReadLimit(request.limit_bytes, "Steno-Limit-Bytes", query.limits.bytes);
+  if (limits) limits = ReadLimit(request.limit_packets, "Steno-Limit-Packets", query.limits.packets);
+  if (!limits) return Fail(Error::Invalid("Invalid Limit Headers: " + limits.error().message));
+  return {};
 }
 
-// The query is the body, or the parameter "query" for browsers.
-std::variant<HttpReply, QueryJob> RouteExplain(HttpRequest request, ServerStats& stats, int64_t now_ns) {
-  const auto parameter = TargetParameter(request.target, "query");
-  if (!parameter) return BadRequest(request, parameter.error().message, stats);
-  if (request.body.empty() && *parameter) request.body = **parameter;
-  auto routed = RouteQuery(request, stats, now_ns);
-  if (auto* job = std::get_if<QueryJob>(&routed)) {
-    job->explain = true;
-    job->text = "explain: " + job->text;
-  }
-  return routed;
+// The text of a plan's query is the body, or the parameter "query" for browsers.
+Status ReadText(const HttpRequest& request, QueryRequest& query) {
+  query.text = request.body;
+  if (query.operation != Operation::kExplain || !query.text.empty()) return {};
+  STENO_TRY(const auto parameter, TargetParameter(request.target, "query"));
+  query.text = parameter.value_or("");
+  return {};
+}
+
+std::variant<HttpReply, QueryJob> RouteQuery(const HttpRequest& request, Operation operation,
+                                             Admission& admission, int64_t now_ns) {
+  QueryRequest query{.client = request.client, .operation = operation};
+  Status read = ReadText(request, query);
+  if (read) read = ReadParameters(request, query);
+  if (!read) return ReplyTo(admission.Refuse(query, {Refusal::Kind::kInvalid, read.error().message}));
+  auto admitted = admission.Admit(std::move(query), now_ns);
+  if (const auto* refusal = std::get_if<Refusal>(&admitted)) return ReplyTo(*refusal);
+  return std::move(std::get<QueryJob>(admitted));
 }
 
 HttpReply Readiness(const ServerPages& pages) {
@@ -99,30 +104,44 @@ HttpReply Readiness(const ServerPages& pages) {
   return reply;
 }
 
+struct Page {
+  std::string_view path;
+  Operation operation;
+  HttpReply (*show)(const ServerPages&);
+};
+
+constexpr std::array kPages = {
+    Page{"/metrics", Operation::kStatus,
+         [](const ServerPages& pages) { return HttpReply{200, pages.metrics(), kMetricsText, {}}; }},
+    Page{"/debug/stats", Operation::kStatus,
+         [](const ServerPages& pages) { return HttpReply{200, pages.stats(), kTextPlain, {}}; }},
+    Page{"/debug/config", Operation::kStatus,
+         [](const ServerPages& pages) { return HttpReply{200, pages.config(), "application/json", {}}; }},
+    Page{"/healthz", Operation::kHealth,
+         [](const ServerPages&) { return HttpReply{200, "ok\n", kTextPlain, {}}; }},
+    Page{"/readyz", Operation::kHealth, &Readiness},
+};
+
 }  // namespace
 
 std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
-                                        ServerStats& stats, int64_t now_ns) {
+                                        Admission& admission, int64_t now_ns) {
   const std::string path = std::string(TargetPath(request.target));
-  const bool get = request.method == "GET";
   // The incumbent takes any method on /query; what counts is the body.
-  if (path == "/query/explain") return RouteExplain(request, stats, now_ns);
-  if (path == "/query") return RouteQuery(request, stats, now_ns);
+  if (path == "/query/explain") return RouteQuery(request, Operation::kExplain, admission, now_ns);
+  if (path == "/query") return RouteQuery(request, Operation::kQuery, admission, now_ns);
   if (path == "/") {
     if (request.method != "POST") return WrongMethod(request, path, "POST");
-    return RouteQuery(request, stats, now_ns);
+    return RouteQuery(request, Operation::kQuery, admission, now_ns);
   }
-  constexpr std::array kPages = {"/metrics", "/debug/stats", "/debug/config", "/healthz", "/readyz"};
-  if (std::ranges::find(kPages, path) == kPages.end()) {
+  const auto* page = std::ranges::find(kPages, path, &Page::path);
+  if (page == kPages.end()) {
     return HttpReply{
         404, fmt::format("{}: no such page; there are {}\n", Printable(path, 256), kPaths), kTextPlain, {}};
   }
-  if (!get) return WrongMethod(request, path, "GET");
-  if (path == "/metrics") return HttpReply{200, pages.metrics(), kMetricsText, {}};
-  if (path == "/debug/stats") return HttpReply{200, pages.stats(), kTextPlain, {}};
-  if (path == "/debug/config") return HttpReply{200, pages.config(), "application/json", {}};
-  if (path == "/healthz") return HttpReply{200, "ok\n", kTextPlain, {}};
-  return Readiness(pages);
+  if (request.method != "GET" && request.method != "HEAD") return WrongMethod(request, path, "GET, HEAD");
+  if (const auto refusal = admission.Check(request.client, page->operation)) return ReplyTo(*refusal);
+  return page->show(pages);
 }
 
 HeaderList QueryTrailers(const QuerySummary& summary) {

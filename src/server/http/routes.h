@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "server/admission.h"
 #include "server/http/reply.h"
 #include "server/query_service.h"
 #include "server/server_stats.h"
@@ -21,7 +22,7 @@ struct HttpRequest {
   std::optional<std::string> limit_packets{};  // Steno-Limit-Packets
   std::optional<std::string> limit_bytes{};    // Steno-Limit-Bytes
   std::optional<std::string> accept{};         // Accept
-  std::string who{};                           // the client, for the log
+  ClientIdentity client{};
 };
 
 // What the pages other than queries show. The functions may be called from any thread.
@@ -34,7 +35,7 @@ struct ServerPages {
 
 // `now_ns`: wall clock, what relative times in queries count back from.
 std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
-                                        ServerStats& stats, int64_t now_ns);
+                                        Admission& admission, int64_t now_ns);
 
 // The trailer fields of a query's response, and the value of the header field that announces them.
 HeaderList QueryTrailers(const QuerySummary& summary);

@@ -17,8 +17,8 @@ using ::testing::StartsWith;
 class RoutesTest : public ::testing::Test {
  protected:
   std::variant<HttpReply, QueryJob> Ask(HttpRequest request) {
-    request.who = "test";
-    return Route(request, pages_, stats_, WallNs());
+    request.client.name = "test";
+    return Route(request, pages_, admission_, WallNs());
   }
   HttpReply Reply(HttpRequest request) {
     auto routed = Ask(std::move(request));
@@ -29,6 +29,8 @@ class RoutesTest : public ::testing::Test {
 
   std::vector<std::string> not_ready_;
   ServerStats stats_;
+  ServerConfig config_;
+  Admission admission_{config_, stats_, nullptr};
   ServerPages pages_{[] { return "a\t1\n"; }, [] { return "a 1\n"; }, [] { return "{}\n"; },
                      [this] { return not_ready_; }};
 };
@@ -38,7 +40,7 @@ TEST_F(RoutesTest, QueriesByAnyMethodOnQuery) {
     auto routed = Ask({.method = method, .target = "/query?x=1", .body = "port 80"});
     ASSERT_TRUE(std::holds_alternative<QueryJob>(routed)) << method;
     EXPECT_EQ(std::get<QueryJob>(routed).text, "port 80");
-    EXPECT_EQ(std::get<QueryJob>(routed).who, "test");
+    EXPECT_EQ(std::get<QueryJob>(routed).client.name, "test");
   }
   EXPECT_TRUE(std::holds_alternative<QueryJob>(Ask({.method = "POST", .target = "/", .body = "port 80"})));
 }

@@ -47,6 +47,10 @@ std::optional<std::string> Header(const Parser& parser, const char* name) {
   return std::string(field->value());
 }
 
+const char* ContentType(const QueryJob& job) {
+  return job.explain ? "application/json" : MediaType(job.format);
+}
+
 HttpReply ParseFailure(const boost::system::error_code& error) {
   HttpReply reply;
   if (error == http::error::body_limit) {
@@ -107,7 +111,9 @@ struct Session::Impl {
   awaitable<Next> ReadRequest(Parser& parser);
   awaitable<Next> ReadMore(Parser& parser);
   awaitable<bool> Answer(const Parser& parser);
-  awaitable<bool> SendReply(const HttpReply& reply, bool keep_alive, unsigned http_minor);
+  awaitable<bool> SendReply(const HttpReply& reply, bool keep_alive, unsigned http_minor,
+                            bool with_body = true);
+  awaitable<bool> SendQueryHead(const QueryJob& job, bool keep_alive, unsigned http_minor);
   awaitable<bool> SendText(const std::string& text);
   awaitable<bool> RunQuery(QueryJob job, bool keep_alive, unsigned http_minor);
   awaitable<bool> WaitForSlot(RunningQuery& query, Signal& signal);
@@ -116,7 +122,7 @@ struct Session::Impl {
 
   std::shared_ptr<Transport> transport;
   const SessionContext context;
-  std::string who;
+  ClientIdentity client;
   boost::beast::flat_buffer buffer;
   boost::system::error_code parse_error;
   bool idle = true;
@@ -126,7 +132,7 @@ awaitable<void> Session::Impl::Run() {
   transport->ExpireAfter(kRequestTime);
   const bool connected = co_await transport->Handshake();
   if (!connected) co_return;
-  who = transport->PeerName();
+  client = transport->Peer();
   transport->ExpireAfter(kRequestTime);
   while (!context.stopping) {
     Parser parser;
@@ -202,15 +208,28 @@ awaitable<bool> Session::Impl::Answer(const Parser& parser) {
   request.limit_packets = Header(parser, "Steno-Limit-Packets");
   request.limit_bytes = Header(parser, "Steno-Limit-Bytes");
   request.accept = Header(parser, "Accept");
-  request.who = who;
-  auto routed = Route(request, context.pages, context.queries.stats(), WallNs());
+  request.client = client;
+  auto routed = Route(request, context.pages, context.admission, WallNs());
+  const bool head = request.method == "HEAD";
   if (auto* reply = std::get_if<HttpReply>(&routed)) {
-    const bool sent = co_await SendReply(*reply, keep_alive, minor);
+    const bool sent = co_await SendReply(*reply, keep_alive, minor, !head);
     co_return sent&& keep_alive;
   }
   QueryJob job = std::move(std::get<QueryJob>(routed));
+  if (head) {
+    const bool sent = co_await SendQueryHead(job, keep_alive, minor);
+    co_return sent&& keep_alive;
+  }
   const bool done = co_await RunQuery(std::move(job), keep_alive, minor);
   co_return done&& keep_alive;
+}
+
+// What a HEAD of a query is answered: it would be accepted; its length is not known before it has run.
+awaitable<bool> Session::Impl::SendQueryHead(const QueryJob& job, bool keep_alive, unsigned http_minor) {
+  const HeaderList headers = {{"Content-Type", ContentType(job)}};
+  const std::string text = ReplyHead(200, headers, keep_alive, http_minor);
+  const bool sent = co_await SendText(text);
+  co_return sent;
 }
 
 awaitable<bool> Session::Impl::SendText(const std::string& text) {
@@ -219,9 +238,11 @@ awaitable<bool> Session::Impl::SendText(const std::string& text) {
   co_return !put.error;
 }
 
-awaitable<bool> Session::Impl::SendReply(const HttpReply& reply, bool keep_alive, unsigned http_minor) {
+awaitable<bool> Session::Impl::SendReply(const HttpReply& reply, bool keep_alive, unsigned http_minor,
+                                         bool with_body) {
   transport->ExpireAfter(kReplyTime);
-  const std::string text = Serialise(reply, keep_alive, http_minor);
+  std::string text = Serialise(reply, keep_alive, http_minor);
+  if (!with_body) text.resize(text.size() - reply.body.size());
   const bool sent = co_await SendText(text);
   co_return sent;
 }
@@ -242,7 +263,7 @@ awaitable<void> Session::Impl::Linger() {
 awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned http_minor) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const auto signal = std::make_shared<Signal>(executor);
-  const char* const content_type = job.explain ? "application/json" : MediaType(job.format);
+  const char* const content_type = ContentType(job);
   const auto query = context.queries.Start(std::move(job), [signal] { signal->Raise(); });
   const QueryGuard guard(*query);
   // A client may read slowly for as long as a query may run.
@@ -325,7 +346,7 @@ awaitable<void> Session::Run() {
   try {
     co_await impl_->Run();
   } catch (const std::exception& e) {
-    STENO_WARN("session of {}: {}", impl_->who, e.what());
+    STENO_WARN("session of {}: {}", impl_->client.Text(), e.what());
   }
   impl_->transport->Close();
 }

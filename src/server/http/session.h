@@ -16,6 +16,7 @@ namespace steno {
 
 struct SessionContext {
   QueryService& queries;
+  Admission& admission;
   const ServerPages& pages;
   const bool& stopping;  // the server is about to end: no further request
   std::chrono::milliseconds slot_wait{10'000};

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -109,11 +110,18 @@ Result<UniqueFd> ListenUnix(const std::string& path, const std::string& group) {
   return fd;
 }
 
-std::string UnixPeerName(int fd) {
+ClientIdentity UnixPeer(int fd) {
+  ClientIdentity client{ClientIdentity::Kind::kUnixUser, "unknown", {}};
   ucred peer{};
   socklen_t bytes = sizeof peer;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0) return "unknown local user";
-  return fmt::format("uid={} pid={}", peer.uid, peer.pid);
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0) return client;
+  client.address = fmt::format("pid={}", peer.pid);
+  passwd entry{};
+  passwd* found = nullptr;
+  char buffer[4096];
+  const bool named = ::getpwuid_r(peer.uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr;
+  client.name = named ? found->pw_name : std::to_string(peer.uid);
+  return client;
 }
 
 std::string TcpPeerName(int fd) {

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "server/client_identity.h"
 
 namespace steno {
 
@@ -20,8 +21,8 @@ Result<uint16_t> BoundPort(int fd);
 // that nobody listens on any more is replaced; any other file is an error.
 Result<UniqueFd> ListenUnix(const std::string& path, const std::string& group);
 
-// "uid=1000 pid=12" of a Unix socket's client (SO_PEERCRED).
-std::string UnixPeerName(int fd);
+// The user and the process of a Unix socket's client (SO_PEERCRED).
+ClientIdentity UnixPeer(int fd);
 
 // "192.0.2.1:4711" or "[2001:db8::1]:4711".
 std::string TcpPeerName(int fd);

@@ -4,8 +4,6 @@
 #include <openssl/x509.h>
 #include <unistd.h>
 
-#include "server/query_service.h"
-
 namespace steno {
 namespace {
 
@@ -70,10 +68,10 @@ Result<SslContext> MakeTlsContext(const std::string& cert_path) {
 
 std::string TlsPeerName(const SSL* connection) {
   const X509* certificate = ::SSL_get0_peer_certificate(connection);
-  if (certificate == nullptr) return "no certificate";
+  if (certificate == nullptr) return {};
   char name[256] = "";
   ::X509_NAME_get_text_by_NID(::X509_get_subject_name(certificate), NID_commonName, name, sizeof name);
-  return "CN=" + Printable(name, 128);
+  return name;
 }
 
 }  // namespace steno

@@ -22,7 +22,7 @@ using SslContext = std::unique_ptr<SSL_CTX, FreeSslContext>;
 // file.
 Result<SslContext> MakeTlsContext(const std::string& cert_path);
 
-// "CN=name" of the verified client certificate.
+// The common name of the verified client certificate; empty if it has none.
 std::string TlsPeerName(const SSL* connection);
 
 }  // namespace steno

@@ -8,7 +8,7 @@
 
 #include <chrono>
 #include <span>
-#include <string>
+#include "server/client_identity.h"
 
 namespace steno {
 
@@ -35,8 +35,8 @@ class Transport {
   virtual void ExpireAfter(std::chrono::milliseconds time) = 0;
 
   [[nodiscard]] virtual int fd() const = 0;
-  // Who the client is, once the handshake is done: for logs.
-  [[nodiscard]] virtual std::string PeerName() const = 0;
+  // Who the client is, once the handshake is done.
+  [[nodiscard]] virtual ClientIdentity Peer() const = 0;
 };
 
 }  // namespace steno

@@ -88,17 +88,26 @@ Status RenameFile(const std::string& from, const std::string& to) {
   return {};
 }
 
-Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
+Result<std::vector<DirectoryEntry>> ListEntries(const std::string& directory) {
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(directory.c_str()), ::closedir);
   if (!dir) return Fail(Error::System("open directory " + directory));
-  std::vector<std::string> names;
+  std::vector<DirectoryEntry> entries;
   for (;;) {
     errno = 0;
     const dirent* entry = ::readdir(dir.get());
     if (entry == nullptr) break;
-    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) names.emplace_back(entry->d_name);
+    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
+    entries.push_back({entry->d_name, entry->d_ino, entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN});
   }
   if (errno != 0) return Fail(Error::System("read directory " + directory));
+  return entries;
+}
+
+Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
+  STENO_TRY(std::vector<DirectoryEntry> entries, ListEntries(directory));
+  std::vector<std::string> names;
+  names.reserve(entries.size());
+  for (DirectoryEntry& entry : entries) names.push_back(std::move(entry.name));
   return names;
 }
 

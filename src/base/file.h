@@ -28,7 +28,15 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t limit);
 Status SyncData(int fd, const std::string& path);
 Status SyncDirectory(const std::string& directory);
 Status RenameFile(const std::string& from, const std::string& to);
-// Names in a directory, without "." and "..", in no order.
+
+struct DirectoryEntry {
+  std::string name;
+  uint64_t inode = 0;
+  bool regular = true;  // false: it is certainly no regular file
+};
+// What is in a directory, without "." and "..", in no order.
+Result<std::vector<DirectoryEntry>> ListEntries(const std::string& directory);
+// Of these, the names.
 Result<std::vector<std::string>> ListDirectory(const std::string& directory);
 
 }  // namespace steno

@@ -89,7 +89,11 @@ Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, Packet
     return {};
   }
   stats_.bytes_read += *got;
-  if (*got < wanted) damage = fmt::format("{}: ends at byte {}", file.path(), unit.read_begin + *got);
+  if (*got < wanted) {
+    const Status whole = file.CheckWhole();
+    damage = whole ? fmt::format("{}: ends at byte {}", file.path(), unit.read_begin + *got)
+                   : whole.error().message;
+  }
   const std::span<const uint8_t> bytes(run.buffer.data.get(), *got);
   const size_t first = unit.from_block_start() ? FirstPacketIn(bytes) : 0;
   if (unit.from_block_start() && first == 0) {

@@ -102,12 +102,12 @@ Maintenance::Disk::Disk(Maintenance& owner, std::vector<RetentionDirectory> on_d
 
 void Maintenance::EnforceRetention(Disk& disk) {
   const RetentionReport report = disk.retention.Enforce();
-  stats_.aged_files.fetch_add(report.files_deleted);
+  stats_.aged_files.fetch_add(report.deleted.size());
   stats_.aged_bytes.fetch_add(report.bytes_deleted);
-  if (report.files_deleted != 0) {
-    STENO_INFO("deleted the {} oldest files, {} bytes", report.files_deleted, report.bytes_deleted);
+  if (report.deleted.size() != 0) {
+    STENO_INFO("deleted the {} oldest files, {} bytes", report.deleted.size(), report.bytes_deleted);
   }
-  if (!report.satisfied) {
+  if (!report.satisfied()) {
     if (disk.unsatisfied_log.Allow(MonotonicNs())) {
       STENO_WARN("the disks or directories are over their limits, and no packet file is left to delete");
     }

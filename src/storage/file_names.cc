@@ -37,7 +37,17 @@ bool IsHiddenPacketFileName(const std::string& name) {
 std::vector<NamedFile> SelectPacketFiles(const std::vector<std::string>& entries) {
   std::vector<NamedFile> files;
   for (const std::string& name : entries) {
-    if (const auto id = ParseFileName(name)) files.push_back({*id, name});
+    if (const auto id = ParseFileName(name)) files.push_back({*id, name, 0});
+  }
+  std::sort(files.begin(), files.end(), ById);
+  return files;
+}
+
+std::vector<NamedFile> SelectPacketFiles(std::vector<DirectoryEntry> entries) {
+  std::vector<NamedFile> files;
+  for (DirectoryEntry& entry : entries) {
+    const auto id = entry.regular ? ParseFileName(entry.name) : std::nullopt;
+    if (id) files.push_back({*id, std::move(entry.name), entry.inode});
   }
   std::sort(files.begin(), files.end(), ById);
   return files;

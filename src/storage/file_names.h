@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 
 namespace steno {
@@ -16,6 +17,7 @@ namespace steno {
 struct NamedFile {
   uint64_t id = 0;
   std::string name;
+  uint64_t inode = 0;  // where it was taken from entries that tell
 };
 
 // The number that `name` is, or nullopt unless it is 1 to 19 decimal digits without a leading zero: names
@@ -24,6 +26,8 @@ std::optional<uint64_t> ParseFileName(std::string_view name);
 
 // Of all entries of a directory, those with final names, oldest first.
 std::vector<NamedFile> SelectPacketFiles(const std::vector<std::string>& entries);
+// The same, without what is no regular file.
+std::vector<NamedFile> SelectPacketFiles(std::vector<DirectoryEntry> entries);
 
 // The indexes that have no packet file and are older than the newest packet file: what a deletion leaves that
 // was interrupted between the two. (A younger index may be one whose packet file came after the listing.)

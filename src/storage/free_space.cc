@@ -1,28 +1,69 @@
 #include "storage/free_space.h"
 
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "base/file.h"
+
 namespace steno {
 namespace {
-
-constexpr double kDangerPercent = 1;
 
 double Percent(uint64_t part, uint64_t total) {
   return total == 0 ? 100 : 100 * static_cast<double>(part) / static_cast<double>(total);
 }
 
-}  // namespace
-
-Result<SpaceMeasure> MeasureSpace(const std::string& directory) {
+Result<SpaceMeasure> Statfs(const std::string& directory) {
   struct statfs info{};
   while (::statfs(directory.c_str(), &info) != 0) {
     if (errno != EINTR) return Fail(Error::System("statfs " + directory));
   }
   const auto unit = static_cast<uint64_t>(info.f_frsize != 0 ? info.f_frsize : info.f_bsize);
   return SpaceMeasure{uint64_t{info.f_blocks} * unit, uint64_t{info.f_bavail} * unit};
+}
+
+// The highest directory above on the same file system.
+std::string TopOf(std::string directory) {
+  struct stat info{};
+  if (::stat(directory.c_str(), &info) != 0) return directory;
+  const dev_t device = info.st_dev;
+  for (;;) {
+    std::string above = directory + "/..";
+    const ino_t inode = info.st_ino;
+    if (::stat(above.c_str(), &info) != 0 || info.st_dev != device || info.st_ino == inode) return directory;
+    directory = std::move(above);
+  }
+}
+
+}  // namespace
+
+Result<SpacePool> PoolOf(const std::string& directory) {
+  STENO_TRY(const UniqueFd fd, OpenFile(directory, O_RDONLY | O_DIRECTORY));
+  struct stat info{};
+  if (::fstat(fd.get(), &info) != 0) return Fail(Error::System("stat " + directory));
+  SpacePool pool{info.st_dev, 0};
+  // File systems without projects refuse it.
+  struct fsxattr attributes{};
+  if (::ioctl(fd.get(), FS_IOC_FSGETXATTR, &attributes) == 0 &&
+      (attributes.fsx_xflags & FS_XFLAG_PROJINHERIT) != 0) {
+    pool.project = attributes.fsx_projid;
+  }
+  return pool;
+}
+
+Result<SpaceMeasure> MeasureSpace(const std::string& directory) {
+  STENO_TRY(SpaceMeasure measure, Statfs(directory));
+  const auto pool = PoolOf(directory);
+  if (!pool || pool->project == 0) return measure;
+  STENO_TRY(const SpaceMeasure whole, Statfs(TopOf(directory)));
+  measure.quota = measure.total_bytes != whole.total_bytes;
+  measure.free_bytes = std::min(measure.free_bytes, whole.free_bytes);
+  return measure;
 }
 
 void FreeSpace::Measured(const SpaceMeasure& measure, int64_t now_ns) {
@@ -34,15 +75,16 @@ void FreeSpace::Measured(const SpaceMeasure& measure, int64_t now_ns) {
     credits_.front().bytes -= settled;
     if (credits_.front().bytes == 0) credits_.pop_front();
   }
-  while (!credits_.empty() && credits_.front().expires_ns <= now_ns) credits_.pop_front();
+  const int64_t life = scarce() ? kShortCreditNs : kCreditNs;
+  while (!credits_.empty() && now_ns - credits_.front().since_ns >= life) credits_.pop_front();
 }
 
-void FreeSpace::Deleted(uint64_t bytes, int64_t now_ns) { credits_.push_back({bytes, now_ns + kCreditNs}); }
+void FreeSpace::Deleted(uint64_t bytes, int64_t now_ns) { credits_.push_back({bytes, now_ns}); }
+
+bool FreeSpace::scarce() const { return Percent(latest_.free_bytes, latest_.total_bytes) < scarce_percent_; }
 
 double FreeSpace::free_percent() const {
-  const double measured = Percent(latest_.free_bytes, latest_.total_bytes);
-  if (measured < kDangerPercent) return measured;
-  uint64_t credited = 0;
+  uint64_t credited = held_bytes_;
   for (const Credit& credit : credits_) credited += credit.bytes;
   return Percent(std::min(latest_.free_bytes + credited, latest_.total_bytes), latest_.total_bytes);
 }

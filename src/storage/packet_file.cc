@@ -65,7 +65,7 @@ Result<PacketFile> PacketFile::Open(const std::string& path) {
   // page cache with zeros of the preallocated rest of a file, which SEEK_DATA then takes for data, whose
   // reading brings in more: gigabytes of nothing. Queries read in pieces of their own choice.
   ::posix_fadvise(fd->get(), 0, 0, POSIX_FADV_RANDOM);
-  return PacketFile(path, std::move(*fd));
+  return PacketFile(path, std::move(*fd), static_cast<uint64_t>(info.st_size));
 }
 
 Status PacketFile::Read(std::span<uint8_t> bytes, uint64_t offset) const {
@@ -78,13 +78,24 @@ Result<BlockTable> PacketFile::WalkBlocks(uint64_t limit) const {
   std::vector<uint8_t> start(std::min<uint64_t>(end, kFirstPacketOffset));
   STENO_TRY(const size_t got, ReadSome(fd(), start, 0, path_));
   start.resize(got);
-  if (LooksForeign(start)) return WalkForeignBlocks(fd(), path_, end);
-  return WalkOwnBlocks(fd(), path_, end);
+  auto table = LooksForeign(start) ? WalkForeignBlocks(fd(), path_, end) : WalkOwnBlocks(fd(), path_, end);
+  STENO_CHECK_OK(CheckWhole());
+  return table;
+}
+
+Status PacketFile::CheckWhole() const {
+  STENO_TRY(const uint64_t size, FileSize(fd(), path_));
+  // A file that keeps its name may become shorter, too: recovery cuts off what a crash left behind it.
+  if (size >= size_ || !LostItsName(fd(), path_)) return {};
+  return Fail({.code = ErrorCode::kIo,
+               .message = path_ + ": its rest was deleted while it was read: the disk was about to be full"});
 }
 
 Result<BlockTable> PacketFile::ListForeignBlocks() const {
   STENO_TRY(const uint64_t size, FileSize(fd(), path_));
-  return steno::ListForeignBlocks(fd(), path_, size);
+  auto table = steno::ListForeignBlocks(fd(), path_, size);
+  STENO_CHECK_OK(CheckWhole());
+  return table;
 }
 
 Result<FileIdentity> ReadFileIdentity(const PacketFile& file) {

@@ -45,15 +45,21 @@ class PacketFile {
   // error. `limit` bounds the walk to the file's first bytes (a live file: what is written so far).
   Result<BlockTable> WalkBlocks(uint64_t limit = UINT64_MAX) const;
 
+  // kIo if retention has cut the file since it was opened (storage/retention.h): what was read from it may be
+  // short.
+  [[nodiscard]] Status CheckWhole() const;
+
   // Of a file of the incumbent, from its block headers alone: times enclose those of the packets, and
   // only damage of headers is seen.
   Result<BlockTable> ListForeignBlocks() const;
 
  private:
-  PacketFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  PacketFile(std::string path, UniqueFd fd, uint64_t size)
+      : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}
 
   std::string path_;
   UniqueFd fd_;
+  uint64_t size_;  // at least, since it was opened
 };
 
 // What the first block of a packet file says about it.

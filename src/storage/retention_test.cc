@@ -22,7 +22,12 @@ constexpr uint64_t kMiB = 1 << 20;
 RetentionDirectory MakeDirectory(const std::string& root, double free_percent, uint64_t max_files = 30000) {
   std::filesystem::create_directories(root + "/packets");
   std::filesystem::create_directories(root + "/index");
-  return {root + "/packets", root + "/index", free_percent, max_files};
+  RetentionDirectory directory;
+  directory.packets_directory = root + "/packets";
+  directory.index_directory = root + "/index";
+  directory.disk_free_percent = free_percent;
+  directory.max_files = max_files;
+  return directory;
 }
 
 void AddFile(const RetentionDirectory& directory, uint64_t id, size_t packet_bytes, size_t index_bytes = 10) {
@@ -53,11 +58,11 @@ TEST(Retention, LimitsTheNumberOfFiles) {
   Retention retention({directory});
   const RetentionReport report = retention.Enforce();
   EXPECT_EQ(Names(directory), "10 99 100 ");
-  EXPECT_EQ(report.files_deleted, 2u);
+  EXPECT_EQ(report.deleted.size(), 2u);
   EXPECT_GE(report.bytes_deleted, 2 * 5000u);
-  EXPECT_TRUE(report.satisfied);
+  EXPECT_TRUE(report.satisfied());
   EXPECT_TRUE(report.problems.empty());
-  EXPECT_EQ(retention.Enforce().files_deleted, 0u);
+  EXPECT_EQ(retention.Enforce().deleted.size(), 0u);
 }
 
 TEST(Retention, DeletesAsMuchAsNeededAndNotMore) {
@@ -68,8 +73,8 @@ TEST(Retention, DeletesAsMuchAsNeededAndNotMore) {
     Retention retention({directory});
     const RetentionReport report = retention.Enforce();
     EXPECT_EQ(Names(directory), "3 4 5 6 7 8 9 ") << "14 MiB and the pages of the indexes";
-    EXPECT_EQ(report.files_deleted, 2u);
-    EXPECT_TRUE(report.satisfied);
+    EXPECT_EQ(report.deleted.size(), 2u);
+    EXPECT_TRUE(report.satisfied());
   });
   if (!ran) GTEST_SKIP() << "no user namespaces here";
 }
@@ -83,7 +88,7 @@ TEST(Retention, TakesTheOldestOfAllDirectoriesOfADisk) {
     for (const uint64_t id : {10, 30, 50, 70, 90}) AddFile(a, id, 3 * kMiB);
     for (const uint64_t id : {20, 40, 60, 80}) AddFile(b, id, kMiB / 2);
     Retention retention({a, b});
-    EXPECT_TRUE(retention.Enforce().satisfied);
+    EXPECT_TRUE(retention.Enforce().satisfied());
     EXPECT_EQ(Names(a), "70 90 ");
     EXPECT_EQ(Names(b), "60 80 ");
   });
@@ -98,7 +103,7 @@ TEST(Retention, LeavesDirectoriesWhoseLimitHolds) {
     for (const uint64_t id : {10, 20, 30}) AddFile(lax, id, kMiB);
     for (const uint64_t id : {40, 50, 60}) AddFile(strict, id, 4 * kMiB);
     Retention retention({strict, lax});
-    EXPECT_TRUE(retention.Enforce().satisfied);
+    EXPECT_TRUE(retention.Enforce().satisfied());
     EXPECT_EQ(Names(strict), "50 60 ");
     EXPECT_EQ(Names(lax), "10 20 30 ");
   });
@@ -113,7 +118,7 @@ TEST(Retention, KeepsTheIndexDisksLimitToo) {
     directory.index_directory = index_disk;
     directory.disk_free_percent = 0;
     for (uint64_t id = 1; id <= 4; ++id) AddFile(directory, id, 10, 2 * kMiB);
-    EXPECT_EQ(Retention({directory}).Enforce().files_deleted, 0u);
+    EXPECT_EQ(Retention({directory}).Enforce().deleted.size(), 0u);
     // Above what the packets' disk is short of anyway this would delete all.
     directory.disk_free_percent = 30;
     struct stat info{};
@@ -121,7 +126,7 @@ TEST(Retention, KeepsTheIndexDisksLimitToo) {
     const auto space = MeasureSpace(directory.packets_directory);
     ASSERT_TRUE(space);
     if (space->free_bytes < space->total_bytes * 30 / 100) return;
-    EXPECT_TRUE(Retention({directory}).Enforce().satisfied);
+    EXPECT_TRUE(Retention({directory}).Enforce().satisfied());
     EXPECT_EQ(Names(directory), "2 3 4 ");
   });
   if (!ran) GTEST_SKIP() << "no user namespaces here";
@@ -134,8 +139,8 @@ TEST(Retention, SaysWhenThereIsNothingLeftToDelete) {
     AddFile(directory, 1, kMiB);
     WriteTestFile(dir.path() + "/other", std::vector<uint8_t>(7 * kMiB));
     const RetentionReport report = Retention({directory}).Enforce();
-    EXPECT_FALSE(report.satisfied);
-    EXPECT_EQ(report.files_deleted, 1u);
+    EXPECT_FALSE(report.satisfied());
+    EXPECT_EQ(report.deleted.size(), 1u);
   });
   if (!ran) GTEST_SKIP() << "no user namespaces here";
 }
@@ -150,8 +155,8 @@ TEST(Retention, NeverTouchesHiddenAndForeignNames) {
   std::filesystem::create_directory(directory.packets_directory + "/77");
   AddFile(directory, 6, 10);
   const RetentionReport report = Retention({directory}).Enforce();
-  EXPECT_EQ(report.files_deleted, 1u);
-  EXPECT_FALSE(report.satisfied) << "100 % free is not to be had";
+  EXPECT_EQ(report.deleted.size(), 1u);
+  EXPECT_FALSE(report.satisfied()) << "100 % free is not to be had";
   EXPECT_EQ(ListDirectory(directory.packets_directory)->size(), 6u);
   EXPECT_EQ(ListDirectory(directory.index_directory)->size(), 5u);
 }
@@ -178,7 +183,7 @@ TEST(Retention, GoesOnAfterFailures) {
   for (const uint64_t id : {1, 2, 3}) AddFile(good, id, 10);
   const RetentionReport report = Retention({gone, good}).Enforce();
   EXPECT_EQ(report.problems.size(), 1u);
-  EXPECT_EQ(report.files_deleted, 2u);
+  EXPECT_EQ(report.deleted.size(), 2u);
   EXPECT_EQ(Names(good), "3 ");
 }
 
@@ -187,7 +192,7 @@ TEST(Retention, AReaderKeepsWhatItHasOpen) {
   const auto directory = MakeDirectory(dir.path(), 0, 0);
   AddFile(directory, 1, 5000);
   const auto fd = OpenFile(directory.packets_directory + "/1", O_RDONLY);
-  EXPECT_EQ(Retention({directory}).Enforce().files_deleted, 1u);
+  EXPECT_EQ(Retention({directory}).Enforce().deleted.size(), 1u);
   std::vector<uint8_t> bytes(5000);
   EXPECT_TRUE(ReadFully(fd->get(), bytes, 0, "open file"));
 }
@@ -200,8 +205,8 @@ TEST(Retention, DoesNotDeleteOnForSpaceThatAReaderHolds) {
     for (uint64_t id = 1; id <= 8; ++id) AddFile(directory, id, 2 * kMiB);
     const auto held = OpenFile(directory.packets_directory + "/1", O_RDONLY);
     Retention retention({directory});
-    EXPECT_EQ(retention.Enforce().files_deleted, 1u);
-    EXPECT_EQ(retention.Enforce().files_deleted, 0u) << "the next pass knows it too";
+    EXPECT_EQ(retention.Enforce().deleted.size(), 1u);
+    EXPECT_EQ(retention.Enforce().deleted.size(), 0u) << "the next pass knows it too";
     EXPECT_EQ(Names(directory), "2 3 4 5 6 7 8 ");
   });
   if (!ran) GTEST_SKIP() << "no user namespaces here";
@@ -217,10 +222,10 @@ TEST(Retention, IsQuickWithManyFiles) {
     }
     Retention retention({directory});
     int64_t start = ThreadCpuNs();
-    EXPECT_EQ(retention.Enforce().files_deleted, 1000u);
+    EXPECT_EQ(retention.Enforce().deleted.size(), 1000u);
     EXPECT_LT(ThreadCpuNs() - start, 5 * kNsPerSecond);
     start = ThreadCpuNs();
-    EXPECT_EQ(retention.Enforce().files_deleted, 0u);
+    EXPECT_EQ(retention.Enforce().deleted.size(), 0u);
     EXPECT_LT(ThreadCpuNs() - start, kNsPerSecond) << "a pass with nothing to do";
   });
   if (!ran) GTEST_SKIP() << "no user namespaces here";
@@ -240,11 +245,28 @@ TEST(FreeSpace, CreditsWhatIsNotFreeYet) {
   EXPECT_DOUBLE_EQ(space.free_percent(), 7);
 }
 
-TEST(FreeSpace, BelievesNoCreditWhenTheDiskIsAboutToBeFull) {
+TEST(FreeSpace, BelievesInCreditsForASecondWhereSpaceIsScarce) {
   FreeSpace space;
-  space.Measured({1000, 9}, 0);
+  space.SetScarce(5);
+  space.Measured({1000, 49}, 0);
+  EXPECT_TRUE(space.scarce());
   space.Deleted(500, 0);
-  EXPECT_DOUBLE_EQ(space.free_percent(), 0.9);
+  space.Measured({1000, 49}, FreeSpace::kShortCreditNs - 1);
+  EXPECT_DOUBLE_EQ(space.free_percent(), 54.9);
+  space.Measured({1000, 49}, FreeSpace::kShortCreditNs);
+  EXPECT_DOUBLE_EQ(space.free_percent(), 4.9);
+  space.Measured({1000, 50}, FreeSpace::kShortCreditNs);
+  EXPECT_FALSE(space.scarce());
+}
+
+TEST(FreeSpace, CountsWhatReadersHoldForAsLongAsTheyDo) {
+  FreeSpace space;
+  space.Measured({1000, 50}, 0);
+  space.SetHeld(100);
+  space.Measured({1000, 50}, 100 * FreeSpace::kCreditNs);
+  EXPECT_DOUBLE_EQ(space.free_percent(), 15);
+  space.SetHeld(0);
+  EXPECT_DOUBLE_EQ(space.free_percent(), 5);
 }
 
 TEST(FreeSpace, MeasuresAsDfDoes) {

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "server/config.h"
+#include "server/explain_retention.h"
 #include "server/flags.h"
 #include "server/server.h"
 
@@ -64,6 +65,16 @@ int Run(const ServerFlags& flags) {
   ::_exit(0);  // without waiting for an index that is being rebuilt: the next start takes it up again
 }
 
+int Explain(const ServerFlags& flags) {
+  const auto loaded = LoadServerConfig(flags.config_path);
+  if (!loaded) {
+    std::fprintf(stderr, "stenographer: %s\n", loaded.error().message.c_str());
+    return 1;
+  }
+  std::fputs(ExplainRetention(loaded->config).c_str(), stdout);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -79,6 +90,8 @@ int main(int argc, char** argv) {
     case ServerFlags::Action::kVersion:
       std::printf("stenographer %s\n", kVersion);
       return 0;
+    case ServerFlags::Action::kExplainRetention:
+      return Explain(*flags);
     case ServerFlags::Action::kRun:
       return Run(*flags);
   }

@@ -23,7 +23,8 @@ Result<UniqueFd> OpenFile(const std::string& path, int flags, unsigned mode) {
 Result<size_t> ReadSome(int fd, std::span<uint8_t> bytes, uint64_t offset, const std::string& path) {
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t got = ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t got =
+        ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Fail(Error::System("read " + path));
     if (got == 0) break;
@@ -42,7 +43,8 @@ Status ReadFully(int fd, std::span<uint8_t> bytes, uint64_t offset, const std::s
 Status WriteFully(int fd, std::span<const uint8_t> bytes, uint64_t offset, const std::string& path) {
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t put = ::pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t put =
+        ::pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return Fail(Error::System("write " + path));
     done += static_cast<size_t>(put);
@@ -51,7 +53,7 @@ Status WriteFully(int fd, std::span<const uint8_t> bytes, uint64_t offset, const
 }
 
 Result<uint64_t> FileSize(int fd, const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0) return Fail(Error::System("stat " + path));
   return static_cast<uint64_t>(info.st_size);
 }
@@ -63,11 +65,12 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t limit) {
   STENO_TRY(const UniqueFd fd, OpenFile(path, O_RDONLY));
   STENO_TRY(const uint64_t size, FileSize(fd.get(), path));
   if (size > limit) {
-    return Fail(Error::Exhausted(path + ": " + std::to_string(size) + " bytes, at most " + std::to_string(limit) +
-                                 " are allowed"));
+    return Fail(Error::Exhausted(path + ": " + std::to_string(size) + " bytes, at most " +
+                                 std::to_string(limit) + " are allowed"));
   }
   std::string text(size > 0 ? size : std::min(limit, kUnsizedBytes), '\0');
-  STENO_TRY(const size_t got, ReadSome(fd.get(), {reinterpret_cast<uint8_t*>(text.data()), text.size()}, 0, path));
+  STENO_TRY(const size_t got,
+            ReadSome(fd.get(), {reinterpret_cast<uint8_t*>(text.data()), text.size()}, 0, path));
   text.resize(got);
   return text;
 }

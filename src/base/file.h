@@ -1,5 +1,5 @@
-// Small, complete file operations: every call retries EINTR, finishes short transfers, and names the path on failure.
-// Thread-safe (no shared state).
+// Small, complete file operations: every call retries EINTR, finishes short transfers, and names the path on
+// failure. Thread-safe (no shared state).
 #pragma once
 
 #include <cstdint>

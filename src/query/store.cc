@@ -126,7 +126,9 @@ Store::Totals Store::totals() {
       if (file->thread() != thread || !(std::exchange(first, false) || file->times_known())) continue;
       if (file->first_ns() <= file->last_ns()) oldest_ns = std::min(oldest_ns, file->first_ns());
     }
-    if (oldest_ns != INT64_MAX) totals.oldest_ns = std::max(totals.oldest_ns, oldest_ns);
+    if (oldest_ns == INT64_MAX) oldest_ns = 0;
+    totals.oldest_ns = std::max(totals.oldest_ns, oldest_ns);
+    totals.directories.push_back({impl_->directories[thread].packets_directory, oldest_ns});
   }
   return totals;
 }

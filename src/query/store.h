@@ -92,6 +92,11 @@ class Store {
     // The latest of the directories' oldest packets: from here on all threads have data. 0 if there is none.
     int64_t oldest_ns = 0;
     IndexCache::Totals index_cache{};
+    struct DirectoryTotals {
+      std::string packets_directory;
+      int64_t oldest_ns = 0;  // its oldest packet; 0 if it has none
+    };
+    std::vector<DirectoryTotals> directories{};
   };
   Totals totals();
 

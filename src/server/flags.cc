@@ -64,6 +64,8 @@ Result<ServerFlags> ParseServerFlags(const std::vector<std::string>& arguments) 
       flags.action = ServerFlags::Action::kHelp;
     } else if (name == "version") {
       flags.action = ServerFlags::Action::kVersion;
+    } else if (name == "explain_retention") {
+      flags.action = ServerFlags::Action::kExplainRetention;
     } else if (name == "syslog") {
       STENO_CHECK_OK(ApplyBool(*argument, flags.syslog));
     } else if (name == "config" || name == "v") {
@@ -89,6 +91,8 @@ std::string ServerUsage() {
          "  -config FILE     configuration (default /etc/stenographer/config)\n"
          "  -syslog[=false]  log to syslog, otherwise to stderr (default true)\n"
          "  -v N             verbosity: 1 and more for debugging (default -1)\n"
+         "  -explain_retention\n"
+         "                   print limits, history and which files would be deleted now; deletes nothing\n"
          "  -version         print the version\n"
          "  -help            print this\n";
 }

@@ -39,6 +39,9 @@ TEST(ServerFlagsTest, Actions) {
   EXPECT_EQ(ParseServerFlags({"-help"})->action, ServerFlags::Action::kHelp);
   EXPECT_EQ(ParseServerFlags({"-h"})->action, ServerFlags::Action::kHelp);
   EXPECT_EQ(ParseServerFlags({"--version"})->action, ServerFlags::Action::kVersion);
+  const auto flags = ParseServerFlags({"--explain_retention", "-config", "/x"});
+  EXPECT_EQ(flags->action, ServerFlags::Action::kExplainRetention);
+  EXPECT_EQ(flags->config_path, "/x");
 }
 
 TEST(ServerFlagsTest, ErrorsNameTheArgument) {

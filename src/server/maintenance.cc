@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/explain_retention.h"
 #include "storage/recovery.h"
 
 namespace steno {
@@ -21,9 +22,16 @@ constexpr std::chrono::milliseconds kLongestRecoveryPause(300'000);
 constexpr size_t kMaxReported = 1000;
 constexpr int64_t kLogPeriodNs = 30 * kNsPerSecond;
 
+// Of two limits; 0 is none.
+template <class T>
+T Stricter(T a, T b) {
+  return a == 0 ? b : b == 0 ? a : std::min(a, b);
+}
+
 }  // namespace
 
-std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads) {
+std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads,
+                                                    size_t interfaces) {
   std::vector<RetentionDirectory> distinct;
   for (const ThreadConfig& thread : threads) {
     const auto same =
@@ -33,10 +41,13 @@ std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConf
         });
     if (same == distinct.end()) {
       distinct.push_back({thread.packets_directory, thread.index_directory, thread.disk_free_percentage,
-                          thread.max_directory_files});
+                          thread.max_directory_files, thread.max_bytes, thread.max_age_ns, interfaces > 1});
     } else {
       same->disk_free_percent = std::max(same->disk_free_percent, thread.disk_free_percentage);
       same->max_files = std::min(same->max_files, thread.max_directory_files);
+      same->max_bytes = Stricter(same->max_bytes, thread.max_bytes);
+      same->max_age_ns = Stricter(same->max_age_ns, thread.max_age_ns);
+      same->several_writers = true;
     }
   }
   return distinct;
@@ -100,16 +111,33 @@ Maintenance::Disk::Disk(Maintenance& owner, std::vector<RetentionDirectory> on_d
         return kRetentionPause;
       }) {}
 
-void Maintenance::EnforceRetention(Disk& disk) {
-  const RetentionReport report = disk.retention.Enforce();
+void Maintenance::Count(Disk& disk, const RetentionReport& report) {
+  for (const DeletedFile& file : report.deleted) {
+    const auto cause = static_cast<size_t>(file.cause);
+    stats_.deleted_files[cause].fetch_add(1);
+    stats_.deleted_bytes[cause].fetch_add(file.bytes);
+  }
   stats_.aged_files.fetch_add(report.deleted.size());
   stats_.aged_bytes.fetch_add(report.bytes_deleted);
-  if (report.deleted.size() != 0) {
+  stats_.cut_files.fetch_add(report.cut.size());
+  stats_.held_files.fetch_add(report.held_files - disk.held_files);  // modulo 2^64: the sum over all disks
+  stats_.held_bytes.fetch_add(report.held_bytes - disk.held_bytes);
+  disk.held_files = report.held_files;
+  disk.held_bytes = report.held_bytes;
+}
+
+void Maintenance::EnforceRetention(Disk& disk) {
+  const RetentionReport report = disk.retention.Enforce();
+  Count(disk, report);
+  if (!report.deleted.empty()) {
     STENO_INFO("deleted the {} oldest files, {} bytes", report.deleted.size(), report.bytes_deleted);
   }
-  if (!report.satisfied()) {
-    if (disk.unsatisfied_log.Allow(MonotonicNs())) {
-      STENO_WARN("the disks or directories are over their limits, and no packet file is left to delete");
+  for (const std::string& path : report.cut)
+    STENO_WARN("retention: {} was cut while it was being read: the disk was about to be full", path);
+  for (size_t cause = 0; cause < kRetentionCauses; ++cause) {
+    if (report.unsatisfied[cause] && disk.unsatisfied_log.Allow(MonotonicNs())) {
+      STENO_WARN("the disks or directories are over their limits ({}), and no packet file is left to delete",
+                 LimitName(static_cast<RetentionCause>(cause)));
     }
   }
   for (const std::string& problem : report.problems) {

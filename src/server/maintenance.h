@@ -24,9 +24,10 @@
 
 namespace steno {
 
-// The distinct directory pairs of the configuration: threads may share them. Where they disagree the stricter
-// limit holds.
-std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads);
+// The distinct directory pairs of the configuration: threads may share them, and `interfaces` do. Where they
+// disagree the stricter limit holds.
+std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConfig>& threads,
+                                                    size_t interfaces = 1);
 
 // Directories that share a disk, by their packets or their indexes, stand together.
 std::vector<std::vector<RetentionDirectory>> GroupByDisk(const std::vector<RetentionDirectory>& directories);
@@ -51,10 +52,13 @@ class Maintenance {
     Retention retention;
     MessageLimiter unsatisfied_log;
     MessageLimiter problem_log;
+    uint64_t held_files = 0;  // as counted in the statistics
+    uint64_t held_bytes = 0;
     Ticker ticker;  // last: its thread uses all of the above
   };
 
   void EnforceRetention(Disk& disk);
+  void Count(Disk& disk, const RetentionReport& report);
   void Recover(const std::stop_token& stop);
   std::chrono::milliseconds NextRecoveryPause();
   void WarnOnce(const std::string& problem);

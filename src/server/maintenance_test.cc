@@ -31,18 +31,24 @@ bool WaitUntil(const std::function<bool()>& condition) {
 }
 
 TEST(DistinctDirectoriesTest, ThreadsMayShareADirectory) {
-  const auto distinct =
-      DistinctDirectories({{"/p", "/i", 100, 10}, {"/q", "/j", 100, 10}, {"/p", "/i", 50, 20}});
+  const auto distinct = DistinctDirectories(
+      {{"/p", "/i", 100, 10, 0, 7}, {"/q", "/j", 100, 10, 4, 0}, {"/p", "/i", 50, 20, 5, 9}});
   ASSERT_EQ(distinct.size(), 2u);
   EXPECT_EQ(distinct[0].max_files, 50u);
   EXPECT_EQ(distinct[0].disk_free_percent, 20);
+  EXPECT_EQ(distinct[0].max_bytes, 5u);
+  EXPECT_EQ(distinct[0].max_age_ns, 7);
+  EXPECT_TRUE(distinct[0].several_writers);
   EXPECT_EQ(distinct[1].packets_directory, "/q");
+  EXPECT_EQ(distinct[1].max_bytes, 4u);
+  EXPECT_EQ(distinct[1].max_age_ns, 0);
+  EXPECT_FALSE(distinct[1].several_writers);
 }
 
 TEST(GroupByDiskTest, DirectoriesOfOneDiskStandTogether) {
   const testing::TempDir dir;
   const auto on = [](const std::string& packets, const std::string& indexes, uint64_t name) {
-    return RetentionDirectory{packets, indexes, 10, name};
+    return RetentionDirectory{packets, indexes, 10, name, 0, 0, false};
   };
   const std::string memory = "/dev/shm";
   const std::string system = "/proc";
@@ -72,8 +78,8 @@ TEST(MaintenanceTest, RecoversAndKeepsTheLimits) {
   std::atomic<int> recoveries{0};
   {
     Maintenance maintenance(
-        {{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}}, store, stats,
-        [&](const std::vector<std::string>& paths) {
+        {{data.directory().packets_directory, data.directory().index_directory, 0.001, 4, 0, 0, false}},
+        store, stats, [&](const std::vector<std::string>& paths) {
           EXPECT_THAT(paths, ElementsAre(final_path));
           ++recoveries;
         });
@@ -99,8 +105,9 @@ TEST(MaintenanceTest, ComesBackForFilesThatAreStillHeld) {
 
   Store store({data.directory()});
   ServerStats stats;
-  Maintenance maintenance({{data.directory().packets_directory, data.directory().index_directory, 0.001, 4}},
-                          store, stats, [](const auto&) {});
+  Maintenance maintenance(
+      {{data.directory().packets_directory, data.directory().index_directory, 0.001, 4, 0, 0, false}}, store,
+      stats, [](const auto&) {});
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_FALSE(std::filesystem::exists(final_path));
   held.reset();

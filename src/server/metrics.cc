@@ -123,7 +123,7 @@ constexpr std::array<Shown<C>, 3> kInterface = {{
 using S = ServerStats;
 constexpr const char* kQueries = "steno_queries_total";
 constexpr const char* kQueriesHelp = "Queries, by how they ended.";
-constexpr std::array<Shown<S>, 27> kServer = {{
+constexpr std::array<Shown<S>, 30> kServer = {{
     {&S::queries_running, Type::Gauge, "steno_queries_running", "Queries that run now."},
     {&S::queries_waiting, Type::Gauge, "steno_queries_waiting", "Queries that wait for a slot now."},
     {&S::queries_cut, Type::Counter, kQueries, kQueriesHelp, "result", "cut"},
@@ -142,8 +142,13 @@ constexpr std::array<Shown<S>, 27> kServer = {{
     {&S::connections_open, Type::Gauge, "steno_connections", "Connections of clients now."},
     {&S::connections_accepted, Type::Counter, "steno_connections_total", "Connections of clients."},
     {&S::tls_failures, Type::Counter, "steno_tls_failures_total", "Clients that failed at TLS."},
-    {&S::aged_files, Type::Counter, "steno_retention_files_total", "Packet files deleted for their age."},
+    {&S::aged_files, Type::Counter, "steno_retention_files_total", "Packet files deleted by retention."},
     {&S::aged_bytes, Type::Counter, "steno_retention_bytes_total", "Bytes on disk that these files took."},
+    {&S::held_files, Type::Gauge, "steno_retention_held_files",
+     "Of these files, those that somebody reads still."},
+    {&S::held_bytes, Type::Gauge, "steno_retention_held_bytes", "Their space, which is not free yet."},
+    {&S::cut_files, Type::Counter, "steno_retention_cut_files_total",
+     "Files that were cut while somebody read them: the disk was about to be full."},
     {&S::recovered_files, Type::Counter, "steno_recovered_files_total", "Packet files saved after crashes."},
     {&S::rebuilt_indexes, Type::Counter, "steno_rebuilt_indexes_total", "Indexes built again."},
     {&S::compacted_indexes, Type::Counter, "steno_compacted_indexes_total", "Raw indexes that were sealed."},
@@ -213,6 +218,23 @@ void AddFiles(Families& families, const Store::Totals& totals) {
                Seconds(static_cast<double>(totals.oldest_ns)));
 }
 
+void AddRetention(Families& families, const ServerStats& stats, const Store::Totals& totals) {
+  constexpr std::array<const char*, kRetentionCauses> kCauses = {"age", "files", "bytes", "space"};
+  for (size_t i = 0; i < kRetentionCauses; ++i) {
+    families.Add(Type::Counter, "steno_retention_deleted_files_total", "Packet files deleted, by the limit.",
+                 {{"cause", kCauses[i]}}, static_cast<double>(stats.deleted_files[i].load()));
+    families.Add(Type::Counter, "steno_retention_deleted_bytes_total",
+                 "Bytes on disk of these files and their indexes.", {{"cause", kCauses[i]}},
+                 static_cast<double>(stats.deleted_bytes[i].load()));
+  }
+  for (const auto& directory : totals.directories) {
+    families.Add(Type::Gauge, "steno_directory_oldest_packet_timestamp_seconds",
+                 "Time of the oldest packet in a directory; 0 if there is none.",
+                 {{"directory", directory.packets_directory}},
+                 Seconds(static_cast<double>(directory.oldest_ns)));
+  }
+}
+
 void AddIndexCache(Families& families, const IndexCache::Totals& cache) {
   families.Add(Type::Gauge, "steno_index_cache_bytes", "Memory taken by what is kept of indexes.", {},
                static_cast<double>(cache.bytes));
@@ -240,6 +262,7 @@ std::string MetricsPage(const ServerStats& stats, const Store::Totals& totals,
   for (const CaptureState& capture : captures) AddInterface(families, capture);
   for (const CaptureState& capture : captures) AddThreads(families, capture);
   AddFiles(families, totals);
+  AddRetention(families, stats, totals);
   AddIndexCache(families, totals.index_cache);
   // Those that were cut are counted among the completed ones.
   const uint64_t completed = stats.queries_completed.load();

@@ -116,7 +116,8 @@ Status Server::Impl::MakeQueries() {
 
 Status Server::Impl::Start() {
   STENO_CHECK_OK(MakeQueries());
-  const std::vector<RetentionDirectory> directories = DistinctDirectories(config.threads);
+  const std::vector<RetentionDirectory> directories =
+      DistinctDirectories(config.threads, config.interfaces.size());
   STENO_TRY(auto prepared, CaptureGroup::Prepare(config, store, [this] { maintenance->RequestRecovery(); }));
   rebuilder = std::make_unique<IndexRebuilder>(
       WithoutLimits(directories), stats,

@@ -2,8 +2,11 @@
 // and read.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+
+#include "storage/retention.h"
 
 namespace steno {
 
@@ -32,6 +35,12 @@ struct ServerStats {
   std::atomic<uint64_t> tls_failures{0};
   std::atomic<uint64_t> aged_files{0};  // deleted by retention
   std::atomic<uint64_t> aged_bytes{0};
+  // Of these, packet files with their indexes by cause.
+  std::array<std::atomic<uint64_t>, kRetentionCauses> deleted_files{};
+  std::array<std::atomic<uint64_t>, kRetentionCauses> deleted_bytes{};
+  std::atomic<uint64_t> held_files{0};  // now: deleted, but somebody reads them still
+  std::atomic<uint64_t> held_bytes{0};
+  std::atomic<uint64_t> cut_files{0};  // of these, freed all the same
   std::atomic<uint64_t> recovered_files{0};
   std::atomic<uint64_t> rebuilt_indexes{0};
   std::atomic<uint64_t> compacted_indexes{0};  // sealed after they were written raw

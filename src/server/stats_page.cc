@@ -16,7 +16,7 @@ using Values = std::map<std::string, int64_t>;
 int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
 
 void AddServer(Values& values, const ServerStats& stats) {
-  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 33> list = {{
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 44> list = {{
       {"indexfile_current_reads", &stats.queries_running},
       {"http_request_query_POST_completed", &stats.queries_completed},
       {"http_request_query_POST_bytes", &stats.query_bytes},
@@ -26,6 +26,17 @@ void AddServer(Values& values, const ServerStats& stats) {
       {"bytes_read", &stats.bytes_read},
       {"aged_files", &stats.aged_files},
       {"aged_bytes", &stats.aged_bytes},
+      {"aged_files_age", &stats.deleted_files[0]},
+      {"aged_files_files", &stats.deleted_files[1]},
+      {"aged_files_bytes", &stats.deleted_files[2]},
+      {"aged_files_space", &stats.deleted_files[3]},
+      {"aged_bytes_age", &stats.deleted_bytes[0]},
+      {"aged_bytes_files", &stats.deleted_bytes[1]},
+      {"aged_bytes_bytes", &stats.deleted_bytes[2]},
+      {"aged_bytes_space", &stats.deleted_bytes[3]},
+      {"held_files", &stats.held_files},
+      {"held_bytes", &stats.held_bytes},
+      {"cut_files", &stats.cut_files},
       {"queries_running", &stats.queries_running},
       {"queries_waiting", &stats.queries_waiting},
       {"queries_cut", &stats.queries_cut},

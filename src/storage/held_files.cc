@@ -7,8 +7,7 @@
 
 namespace steno {
 
-void HeldFiles::Sweep(const std::function<void()>& pause,
-                      const std::function<void(const HeldFile&)>& freed) {
+void HeldFiles::Sweep(const std::function<void()>& pause, const std::function<void(const HeldFile&)>& freed) {
   std::erase_if(files_, [&](const HeldFile& file) {
     if (!FreeUnread(file.fd.get(), pause)) return false;
     freed(file);
@@ -17,8 +16,8 @@ void HeldFiles::Sweep(const std::function<void()>& pause,
 }
 
 std::optional<HeldFile> HeldFiles::TakeOldest(const SpacePool& pool) {
-  const auto oldest = std::ranges::find_if(
-      files_, [&](const HeldFile& file) { return file.packets && file.pool == pool; });
+  const auto oldest =
+      std::ranges::find_if(files_, [&](const HeldFile& file) { return file.packets && file.pool == pool; });
   if (oldest == files_.end()) return std::nullopt;
   HeldFile file = std::move(*oldest);
   files_.erase(oldest);

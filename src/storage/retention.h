@@ -29,10 +29,10 @@ struct RetentionDirectory {
   std::string packets_directory;
   std::string index_directory;
   double disk_free_percent =
-      10;                      // of the packets directory's file system, also kept on the index directory's
-  uint64_t max_files = 30000;  // in the packets directory
-  uint64_t max_bytes = 0;      // of published packet files and their indexes; 0: no limit
-  int64_t max_age_ns = 0;      // of a file's last packet; 0: no limit
+      10;                        // of the packets directory's file system, also kept on the index directory's
+  uint64_t max_files = 30000;    // in the packets directory
+  uint64_t max_bytes = 0;        // of published packet files and their indexes; 0: no limit
+  int64_t max_age_ns = 0;        // of a file's last packet; 0: no limit
   bool several_writers = false;  // a file may have packets that are younger than the next file's first
 };
 
@@ -47,7 +47,7 @@ struct RetentionReport {
   uint64_t bytes_deleted = 0;        // that, and orphaned indexes
   uint64_t held_files = 0;           // now: deleted, but open somewhere
   uint64_t held_bytes = 0;
-  std::vector<std::string> cut;       // paths that files which readers hold had
+  std::vector<std::string> cut;                      // paths that files which readers hold had
   std::array<bool, kRetentionCauses> unsatisfied{};  // nothing more to delete and this limit is still broken
   std::vector<std::string> problems;  // one line per failure; the pass went on with the next file
 
@@ -77,7 +77,7 @@ class Retention {
 
   // One pass: removes indexes that have lost their packet file, then deletes until every limit holds. Space
   // that a deletion frees is measured; where it shows late (see FreeSpace), the pass does not delete on for
-  // ten seconds.
+  // ten seconds, and what a reader holds counts as free for as long as he does.
   RetentionReport Enforce();
 
   // What a Retention that begins now would do in its first pass. Changes nothing on disk.

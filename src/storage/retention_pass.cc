@@ -35,7 +35,9 @@ int64_t ModifiedNs(const std::string& path) {
   return int64_t{info.st_mtim.tv_sec} * kNsPerSecond + info.st_mtim.tv_nsec;
 }
 
-int64_t UsToNs(uint64_t us) { return static_cast<int64_t>(std::min<uint64_t>(us, INT64_MAX / kNsPerUs)) * kNsPerUs; }
+int64_t UsToNs(uint64_t us) {
+  return static_cast<int64_t>(std::min<uint64_t>(us, INT64_MAX / kNsPerUs)) * kNsPerUs;
+}
 
 std::string PathOf(const RetentionDirectory& directory, const InventoryFile& entry) {
   return directory.packets_directory + "/" + entry.file.name;
@@ -177,9 +179,8 @@ void RetentionPass::Measure() {
 }
 
 void RetentionPass::SweepHeld() {
-  retention_.held_.Sweep(Pause, [&](const HeldFile& file) {
-    retention_.disks_[file.pool].Deleted(file.bytes, MonotonicNs());
-  });
+  retention_.held_.Sweep(
+      Pause, [&](const HeldFile& file) { retention_.disks_[file.pool].Deleted(file.bytes, MonotonicNs()); });
   for (auto& [pool, disk] : retention_.disks_) disk.SetHeld(retention_.held_.bytes(pool));
 }
 
@@ -295,8 +296,8 @@ std::vector<RetentionState> RetentionPass::States() const {
     state.index_space = retention_.disks_.at(directory.index_pool).measure();
     state.files = directory.files.size();
     state.bytes = directory.bytes;
-    state.files_from_future =
-        static_cast<uint64_t>(std::ranges::count_if(directory.files, [](auto* entry) { return entry->seen_us != 0; }));
+    state.files_from_future = static_cast<uint64_t>(
+        std::ranges::count_if(directory.files, [](auto* entry) { return entry->seen_us != 0; }));
     if (directory.files.empty()) continue;
     state.oldest_ns = UsToNs(directory.files.front()->file.id);
     state.newest_ns = ModifiedNs(PathOf(*directory.options, *directory.files.back()));

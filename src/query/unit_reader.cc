@@ -79,6 +79,11 @@ Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun&
 
 Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, PacketRun& run,
                             std::string& damage) {
+  // Of a live file, what stenotype says about it; nobody else checked it.
+  if (unit.read_begin > unit.read_end || unit.read_end - unit.read_begin > kMaxBlockBytes) {
+    damage = fmt::format("{}: impossible piece of the block at byte {}", file.path(), unit.block_begin);
+    return {};
+  }
   const size_t wanted = unit.read_end - unit.read_begin;
   STENO_CHECK_OK(WaitToRead(wanted, options_));
   run.buffer = TakeBuffer(wanted);

@@ -1,8 +1,11 @@
-# steno_module(NAME DEPS ...): the library steno_NAME of all src/NAME/**/*.cc and, of its *_test.cc, the test program
-# NAME_test, whose cases become ctest tests.
+# steno_module(NAME DEPS ... [WITHOUT REGEX]): the library steno_NAME of all src/NAME/**/*.cc that do not match REGEX and,
+# of its *_test.cc, the test program NAME_test, whose cases become ctest tests.
 function(steno_module name)
-  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "WITHOUT" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
+  if(ARG_WITHOUT)
+    list(FILTER sources EXCLUDE REGEX "${ARG_WITHOUT}")
+  endif()
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")

@@ -12,6 +12,9 @@ LAYERS = ["base", "packet", "pcap", "storage", "index", "query", "capture", "ser
 LIBRARIES = {
     "boost/": ["server/http/"],
     "openssl/": ["server/http/"],
+    "grpc": ["server/rpc/grpc_"],
+    "google/protobuf/": ["server/rpc/grpc_"],
+    "steno.": ["server/rpc/grpc_"],
     "curl/": ["client/connection.cc"],
     "liburing": ["storage/"],
     "pcap/": ["query/", "capture/filter_expression", "capture/user_filter"],

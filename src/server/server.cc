@@ -17,6 +17,7 @@
 #include "server/maintenance.h"
 #include "server/metrics.h"
 #include "server/query_service.h"
+#include "server/rpc/rpc_server.h"
 #include "server/stats_page.h"
 
 namespace steno {
@@ -80,6 +81,7 @@ struct Server::Impl {
   std::unique_ptr<Maintenance> maintenance;
   std::unique_ptr<CaptureGroup> captures;
   std::unique_ptr<HttpServer> http;
+  std::unique_ptr<RpcServer> rpc;  // none if not configured
   CapturePressure pressure;
   std::unique_ptr<Ticker> governing;
 };
@@ -127,6 +129,9 @@ Status Server::Impl::Start() {
       [this](const std::vector<std::string>& paths) { rebuilder->AddOrphans(paths); });
   captures = std::move(prepared);
   STENO_TRY(http, HttpServer::Start(HttpOptions(config), *queries, *admission, MakePages()));
+  if (config.rpc) {
+    STENO_TRY(rpc, RpcServer::Start(*config.rpc, *queries, *admission));
+  }
   captures->Start();
   governing = std::make_unique<Ticker>("read-governor", [this](const std::stop_token&) {
     Govern();
@@ -148,7 +153,9 @@ Server::~Server() { Stop(); }
 
 void Server::Stop() {
   impl_->captures->RequestStop();  // it ends while the clients are told
-  impl_->http->Stop();
+  if (impl_->rpc) impl_->rpc->BeginStop();
+  impl_->http->Stop();  // cancels all queries, those of gRPC as well
+  if (impl_->rpc) impl_->rpc->Stop();
   impl_->captures->Stop();
 }
 

@@ -55,6 +55,12 @@ def run(command, **options):
     return done.stdout
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def wait_for(condition, seconds, what):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -128,9 +134,7 @@ class Lab:
         self.threads = [{"PacketsDirectory": "%s/pkt%d" % (self.root, i), "IndexDirectory": "%s/idx%d" % (self.root, i),
                          "MaxDirectoryFiles": 30000, "DiskFreePercentage": 1, **(thread_settings or {})}
                         for i in range(threads)]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.config = {"Threads": self.threads, "StenotypePath": BIN + "/stenotype", "Interface": "cap0", "Port": self.port,
                        "Host": "127.0.0.1", "Flags": ["-v", "--blocks=128", *flags], "CertPath": self.certs,
                        "UnixSocket": self.socket, **(settings or {})}

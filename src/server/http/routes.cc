@@ -144,14 +144,4 @@ std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const Server
   return page->show(pages);
 }
 
-HeaderList QueryTrailers(const QuerySummary& summary) {
-  HeaderList trailers = {{"Steno-Packets", std::to_string(summary.packets)},
-                         {"Steno-Bytes", std::to_string(summary.bytes)},
-                         {"Steno-Problems", std::to_string(summary.problems)},
-                         {"Steno-Drops", std::to_string(summary.drops)},
-                         {"Steno-Complete", summary.complete ? "true" : "false"}};
-  if (!summary.complete) trailers.emplace_back("Steno-Reason", summary.reason);
-  return trailers;
-}
-
 }  // namespace steno

@@ -37,9 +37,4 @@ struct ServerPages {
 std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
                                         Admission& admission, int64_t now_ns);
 
-// The trailer fields of a query's response, and the value of the header field that announces them.
-HeaderList QueryTrailers(const QuerySummary& summary);
-inline constexpr const char* kQueryTrailerNames =
-    "Steno-Packets, Steno-Bytes, Steno-Problems, Steno-Drops, Steno-Complete, Steno-Reason";
-
 }  // namespace steno

@@ -139,15 +139,5 @@ TEST_F(RoutesTest, UnknownPathsAndMethods) {
   EXPECT_EQ(Reply({.method = "POST", .target = "/healthz"}).status, 405u);
 }
 
-TEST(QueryTrailersTest, SayWhetherTheResultIsWhole) {
-  EXPECT_THAT(QueryTrailers({5, 400, 0, 0, true, ""}),
-              ElementsAre(Pair("Steno-Packets", "5"), Pair("Steno-Bytes", "400"), Pair("Steno-Problems", "0"),
-                          Pair("Steno-Drops", "0"), Pair("Steno-Complete", "true")));
-  EXPECT_THAT(QueryTrailers({5, 400, 2, 7, false, "timeout"}),
-              ElementsAre(Pair("Steno-Packets", "5"), Pair("Steno-Bytes", "400"), Pair("Steno-Problems", "2"),
-                          Pair("Steno-Drops", "7"), Pair("Steno-Complete", "false"),
-                          Pair("Steno-Reason", "timeout")));
-}
-
 }  // namespace
 }  // namespace steno

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "query/parse.h"
 #include "server/http/sockets.h"
+#include "server/summary_fields.h"
 
 namespace steno {
 namespace {
@@ -285,7 +286,7 @@ awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned 
   const bool chunked = http_minor >= 1;
   if (chunked) {
     headers.emplace_back("Transfer-Encoding", "chunked");
-    headers.emplace_back("Trailer", kQueryTrailerNames);
+    headers.emplace_back("Trailer", kSummaryFieldNames);
   }
   // HTTP/1.0 ends a body of unknown length by closing the connection.
   std::string head = ReplyHead(200, headers, keep_alive && chunked, http_minor);
@@ -326,7 +327,7 @@ awaitable<bool> Session::Impl::Stream(RunningQuery& query, Signal& signal, bool 
       tail = "\r\n";
     }
     if (chunked && piece.done) {
-      const HeaderList trailers = QueryTrailers(query.summary());
+      const HeaderList trailers = SummaryFields(query.summary());
       tail += LastChunk(trailers);
     }
     const std::array<asio::const_buffer, 3> buffers = {asio::buffer(head), asio::buffer(piece.bytes),

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "server/config.h"
+#include "server/config_commands.h"
 #include "server/explain_retention.h"
 #include "server/flags.h"
 #include "server/server.h"
@@ -38,11 +39,12 @@ void SetUpLogging(const ServerFlags& flags) {
 }
 
 // Blocked in all threads; the main thread waits for them.
-sigset_t BlockStopSignals() {
+sigset_t BlockSignals() {
   sigset_t signals;
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGINT);
   ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGHUP);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   return signals;
@@ -50,7 +52,7 @@ sigset_t BlockStopSignals() {
 
 int Run(const ServerFlags& flags) {
   SetUpLogging(flags);
-  const sigset_t signals = BlockStopSignals();
+  const sigset_t signals = BlockSignals();
   const auto loaded = LoadServerConfig(flags.config_path);
   if (!loaded) return Die(flags, loaded.error().message);
   for (const std::string& warning : loaded->warnings) STENO_WARN("{}: {}", flags.config_path, warning);
@@ -58,7 +60,7 @@ int Run(const ServerFlags& flags) {
   if (!server) return Die(flags, flags.config_path + ": " + server.error().message);
   STENO_INFO("stenographer {} runs", kVersion);
   int signal = 0;
-  ::sigwait(&signals, &signal);
+  while (::sigwait(&signals, &signal) == 0 && signal == SIGHUP) ReloadFromFile(**server, flags.config_path);
   STENO_INFO("stopping: {}", signal == SIGINT ? "SIGINT" : "SIGTERM");
   (*server)->Stop();
   spdlog::shutdown();
@@ -92,6 +94,8 @@ int main(int argc, char** argv) {
       return 0;
     case ServerFlags::Action::kExplainRetention:
       return Explain(*flags);
+    case ServerFlags::Action::kCheckConfig:
+      return CheckConfigFile(flags->config_path);
     case ServerFlags::Action::kRun:
       return Run(*flags);
   }

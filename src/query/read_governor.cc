@@ -20,6 +20,13 @@ bool ReadGovernor::IsHigh(const Pressure& pressure) {
   return pressure.drops || pressure.ring_fill > kHighFill || pressure.write_ns > kHighWriteNs;
 }
 
+void ReadGovernor::SetLimit(uint64_t limit) {
+  const std::lock_guard lock(mutex_);
+  if (limit == limit_) return;
+  limit_ = rate_ = limit;
+  pacer_.Reset();
+}
+
 void ReadGovernor::Adjust(const Pressure& pressure, int64_t now_ns) {
   const std::lock_guard lock(mutex_);
   const double seconds = static_cast<double>(std::max<int64_t>(1, now_ns - adjusted_ns_)) / kNsPerSecond;

@@ -38,6 +38,9 @@ class ReadGovernor {
   // `limit`: bytes per second, always; 0: none.
   explicit ReadGovernor(uint64_t limit = 0) : limit_(limit), rate_(limit) {}
 
+  // Another limit.
+  void SetLimit(uint64_t limit);
+
   // To be called several times a second.
   void Adjust(const Pressure& pressure, int64_t now_ns);
 
@@ -47,9 +50,9 @@ class ReadGovernor {
   [[nodiscard]] Totals totals() const;
 
  private:
-  const uint64_t limit_;
   mutable std::mutex mutex_;
-  Pacer pacer_;  // all below: guarded by mutex_
+  uint64_t limit_;  // all below: guarded by mutex_
+  Pacer pacer_;
   uint64_t rate_;
   uint64_t bytes_at_adjust_ = 0;
   int64_t adjusted_ns_ = 0;

@@ -66,6 +66,8 @@ Result<ServerFlags> ParseServerFlags(const std::vector<std::string>& arguments) 
       flags.action = ServerFlags::Action::kVersion;
     } else if (name == "explain_retention") {
       flags.action = ServerFlags::Action::kExplainRetention;
+    } else if (name == "check_config") {
+      flags.action = ServerFlags::Action::kCheckConfig;
     } else if (name == "syslog") {
       STENO_CHECK_OK(ApplyBool(*argument, flags.syslog));
     } else if (name == "config" || name == "v") {
@@ -93,6 +95,7 @@ std::string ServerUsage() {
          "  -v N             verbosity: 1 and more for debugging (default -1)\n"
          "  -explain_retention\n"
          "                   print limits, history and which files would be deleted now; deletes nothing\n"
+         "  -check_config    say what is wrong with the configuration, and exit (0: nothing)\n"
          "  -version         print the version\n"
          "  -help            print this\n";
 }

@@ -12,7 +12,7 @@
 namespace steno {
 
 struct ServerFlags {
-  enum class Action { kRun, kHelp, kVersion, kExplainRetention };
+  enum class Action { kRun, kHelp, kVersion, kCheckConfig, kExplainRetention };
   Action action = Action::kRun;
   std::string config_path = "/etc/stenographer/config";
   bool syslog = true;

@@ -124,7 +124,7 @@ void RunningQuery::Finish(QuerySummary summary) {
 }
 
 QueryService::QueryService(Store& store, const QueryServiceOptions& options, ServerStats& stats)
-    : store_(store), options_(options), stats_(stats) {
+    : store_(store), options_(options), timeout_ns_(options.timeout_ns), stats_(stats) {
   for (unsigned i = 0; i < options_.max_concurrent; ++i) {
     workers_.emplace_back([this](const std::stop_token& stop) { RunWorker(stop); });
   }
@@ -184,7 +184,7 @@ void QueryService::Run(RunningQuery& query) {
     return query.Finish(std::move(nothing));
   }
   const int64_t start_ns = MonotonicNs();
-  const int64_t deadline_ns = start_ns + options_.timeout_ns;
+  const int64_t deadline_ns = start_ns + timeout_ns_;
   query.started_ = true;
   stats_.queries_running.fetch_add(1);
 

@@ -128,12 +128,15 @@ class QueryService {
   // when the first bytes, a full chunk, or the end are there to be taken; it must neither block nor throw.
   std::shared_ptr<RunningQuery> Start(QueryJob job, std::function<void()> on_ready);
 
+  // Of the queries that start from now on.
+  void SetTimeout(int64_t timeout_ns) { timeout_ns_ = timeout_ns; }
+  [[nodiscard]] int64_t timeout_ns() const { return timeout_ns_; }
+
   // Cancels all queries, queued ones included, and those that are started later; does not wait.
   void CancelAll();
   // Cancels all queries and ends the threads.
   void Stop();
 
-  [[nodiscard]] const QueryServiceOptions& options() const { return options_; }
   [[nodiscard]] ServerStats& stats() const { return stats_; }
 
  private:
@@ -146,6 +149,7 @@ class QueryService {
 
   Store& store_;
   const QueryServiceOptions options_;
+  std::atomic<int64_t> timeout_ns_;
   ServerStats& stats_;
 
   std::mutex mutex_;  // guards what follows

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -43,7 +44,9 @@ HttpServerOptions HttpOptions(const ServerConfig& config) {
   options.tls = config.port != 0;
   options.host = config.host;
   options.port = config.port;
-  options.cert_path = config.cert_path;
+  options.tls_files = TlsFilesOf(config);
+  options.metrics_host = config.metrics.host;
+  options.metrics_port = config.metrics.port;
   options.unix_socket = config.unix_socket;
   options.unix_socket_group = config.unix_socket_group;
   options.max_connections = config.max_connections;
@@ -65,11 +68,14 @@ struct Server::Impl {
         governor(uint64_t{config.query.max_read_mbps} * 1'000'000) {}
 
   Status Start();
+  Result<ConfigChanges> Reload(const ServerConfig& fresh);
+  ServerConfig CurrentConfig();
   Status MakeQueries();
   ServerPages MakePages();
   void Govern();
 
-  const ServerConfig config;
+  std::mutex config_mutex;
+  ServerConfig config;  // guarded by config_mutex once it runs
   ServerStats stats;
   Store store;
   ReadGovernor governor;
@@ -100,7 +106,7 @@ void Server::Impl::Govern() {
 ServerPages Server::Impl::MakePages() {
   return {[this] { return StatsPage(stats, store.totals(), captures->states()); },
           [this] { return MetricsPage(stats, store.totals(), captures->states()); },
-          [this] { return ToJson(config); },
+          [this] { return ToJson(CurrentConfig()); },
           [this] { return NotReadyReasons(captures->states(), MonotonicNs()); }};
 }
 
@@ -140,6 +146,24 @@ Status Server::Impl::Start() {
   return {};
 }
 
+ServerConfig Server::Impl::CurrentConfig() {
+  const std::lock_guard lock(config_mutex);
+  return config;
+}
+
+// What can fail comes first.
+Result<ConfigChanges> Server::Impl::Reload(const ServerConfig& fresh) {
+  ConfigChanges changes = CompareConfigs(CurrentConfig(), fresh);
+  const ServerConfig& effective = changes.effective;
+  STENO_CHECK_OK(http->ReloadTls(TlsFilesOf(effective)));
+  admission->Reconfigure(effective);
+  queries->SetTimeout(int64_t{effective.query.timeout_seconds} * kNsPerSecond);
+  governor.SetLimit(uint64_t{effective.query.max_read_mbps} * 1'000'000);
+  const std::lock_guard lock(config_mutex);
+  config = effective;
+  return changes;
+}
+
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   RaiseFileLimit(config.max_open_files);
   auto impl = std::make_unique<Impl>(config);
@@ -150,6 +174,8 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() { Stop(); }
+
+Result<ConfigChanges> Server::Reload(const ServerConfig& config) { return impl_->Reload(config); }
 
 void Server::Stop() {
   impl_->captures->RequestStop();  // it ends while the clients are told

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "server/config.h"
+#include "server/reload.h"
 
 namespace steno {
 
@@ -17,6 +18,10 @@ class Server {
   ~Server();  // as Stop(), and waits for the upkeep of files that is in progress
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+
+  // Takes over of another configuration what can be taken over while it runs. The error names the key; then
+  // all is as before.
+  Result<ConfigChanges> Reload(const ServerConfig& config);
 
   // Stops listening, ends queries and stenotype. After that the process may exit at any moment: what still
   // goes on (deleting files, rebuilding an index) is safe to be cut off.

@@ -98,6 +98,22 @@ class UnixTransport final : public StreamTransport<UnixProtocol::socket> {
   ClientIdentity peer_;
 };
 
+// Without protection, for pages that tell nothing of packets.
+class PlainTransport final : public StreamTransport<tcp::socket> {
+ public:
+  PlainTransport(asio::io_context& io, tcp::socket socket) : StreamTransport(io, std::move(socket)) {}
+
+  awaitable<bool> Handshake() override { co_return true; }
+  awaitable<void> ShutdownSend() override {
+    boost::system::error_code ignored;
+    stream_.shutdown(tcp::socket::shutdown_send, ignored);
+    co_return;
+  }
+  [[nodiscard]] ClientIdentity Peer() const override {
+    return {ClientIdentity::Kind::kCertificate, "", TcpPeerName(fd())};
+  }
+};
+
 class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>> {
  public:
   TlsTransport(asio::io_context& io, tcp::socket socket, asio::ssl::context& context, ServerStats& stats,
@@ -143,11 +159,13 @@ struct HttpServer::Impl {
 
   Status ListenForTls();
   Status ListenForLocalUsers();
+  Status ListenForMetrics();
   template <class Acceptor>
   awaitable<void> Accept(Acceptor& acceptor);
-  std::shared_ptr<Transport> MakeTransport(tcp::socket socket);
-  std::shared_ptr<Transport> MakeTransport(UnixProtocol::socket socket);
-  void Begin(std::shared_ptr<Transport> transport);
+  std::shared_ptr<Transport> MakeTransport(tcp::acceptor& acceptor, tcp::socket socket);
+  std::shared_ptr<Transport> MakeTransport(UnixProtocol::acceptor& acceptor, UnixProtocol::socket socket);
+  void Begin(std::shared_ptr<Transport> transport, bool metrics_only);
+  Status ReloadTls(const TlsFiles& files);
   void BeginStop();
   void Stop();
 
@@ -163,6 +181,7 @@ struct HttpServer::Impl {
   std::optional<asio::ssl::context> tls;
   tcp::acceptor tls_acceptor{io};
   UnixProtocol::acceptor unix_acceptor{io};
+  tcp::acceptor metrics_acceptor{io};
   // Of the I/O thread:
   bool stopping = false;
   std::set<std::shared_ptr<Session>> sessions;
@@ -173,16 +192,20 @@ struct HttpServer::Impl {
   std::thread thread;
 };
 
+void Assign(tcp::acceptor& acceptor, UniqueFd listener) {
+  sockaddr_storage address{};
+  socklen_t bytes = sizeof address;
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &bytes);
+  acceptor.assign(address.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), listener.release());
+}
+
 Status HttpServer::Impl::ListenForTls() {
-  STENO_TRY(SslContext context, MakeTlsContext(options.cert_path));
+  STENO_TRY(SslContext context, MakeTlsContext(options.tls_files));
   tls.emplace(context.release());
   auto listener = ListenTcp(options.host, options.port);
   if (!listener) return Fail(std::move(listener).error().With("Host, Port"));
   STENO_TRY(port, BoundPort(listener->get()));
-  sockaddr_storage address{};
-  socklen_t bytes = sizeof address;
-  ::getsockname(listener->get(), reinterpret_cast<sockaddr*>(&address), &bytes);
-  tls_acceptor.assign(address.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), listener->release());
+  Assign(tls_acceptor, std::move(*listener));
   STENO_INFO("listening for TLS clients on {}:{}", options.host, port);
   return {};
 }
@@ -195,11 +218,21 @@ Status HttpServer::Impl::ListenForLocalUsers() {
   return {};
 }
 
-std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(tcp::socket socket) {
+Status HttpServer::Impl::ListenForMetrics() {
+  auto listener = ListenTcp(options.metrics_host, options.metrics_port);
+  if (!listener) return Fail(std::move(listener).error().With("Metrics"));
+  Assign(metrics_acceptor, std::move(*listener));
+  STENO_INFO("listening for /metrics on {}:{}", options.metrics_host, options.metrics_port);
+  return {};
+}
+
+std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(tcp::acceptor& acceptor, tcp::socket socket) {
+  if (&acceptor == &metrics_acceptor) return std::make_shared<PlainTransport>(io, std::move(socket));
   return std::make_shared<TlsTransport>(io, std::move(socket), *tls, queries.stats(), tls_log);
 }
 
-std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(UnixProtocol::socket socket) {
+std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(UnixProtocol::acceptor&,
+                                                           UnixProtocol::socket socket) {
   return std::make_shared<UnixTransport>(io, std::move(socket));
 }
 
@@ -221,13 +254,13 @@ awaitable<void> HttpServer::Impl::Accept(Acceptor& acceptor) {
       co_await pause.async_wait(kToken);
       continue;
     }
-    std::shared_ptr<Transport> transport = MakeTransport(std::move(std::get<1>(accepted)));
-    Begin(std::move(transport));
+    std::shared_ptr<Transport> transport = MakeTransport(acceptor, std::move(std::get<1>(accepted)));
+    Begin(std::move(transport), static_cast<void*>(&acceptor) == &metrics_acceptor);
   }
 }
 
-void HttpServer::Impl::Begin(std::shared_ptr<Transport> transport) {
-  const SessionContext context{queries, admission, pages, stopping, options.slot_wait};
+void HttpServer::Impl::Begin(std::shared_ptr<Transport> transport, bool metrics_only) {
+  const SessionContext context{queries, admission, pages, stopping, metrics_only, options.slot_wait};
   auto session = std::make_shared<Session>(std::move(transport), context);
   sessions.insert(session);
   queries.stats().connections_accepted.fetch_add(1);
@@ -245,11 +278,23 @@ void HttpServer::Impl::Begin(std::shared_ptr<Transport> transport) {
   });
 }
 
+// Connections hold the settings that they began with (SSL_new(3) takes a reference).
+Status HttpServer::Impl::ReloadTls(const TlsFiles& files) {
+  if (!options.tls) return {};
+  STENO_TRY(SslContext context, MakeTlsContext(files));
+  asio::post(io, [this, fresh = std::shared_ptr<SSL_CTX>(std::move(context))] {
+    ::SSL_CTX_up_ref(fresh.get());  // the reference that `tls` takes over
+    tls.emplace(fresh.get());
+  });
+  return {};
+}
+
 void HttpServer::Impl::BeginStop() {
   stopping = true;
   boost::system::error_code ignored;
   tls_acceptor.close(ignored);
   unix_acceptor.close(ignored);
+  metrics_acceptor.close(ignored);
   for (const auto& session : sessions) {
     if (session->idle()) session->Close();
   }
@@ -277,10 +322,14 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& o
   auto impl = std::make_unique<Impl>(options, queries, admission, std::move(pages));
   if (options.tls) STENO_CHECK_OK(impl->ListenForTls());
   if (!options.unix_socket.empty()) STENO_CHECK_OK(impl->ListenForLocalUsers());
+  if (options.metrics_port != 0) STENO_CHECK_OK(impl->ListenForMetrics());
   Impl* self = impl.get();
-  if (options.tls) asio::co_spawn(self->io, self->Accept(self->tls_acceptor), asio::detached);
-  if (!options.unix_socket.empty())
-    asio::co_spawn(self->io, self->Accept(self->unix_acceptor), asio::detached);
+  const auto accept = [self](auto& acceptor) {
+    if (acceptor.is_open()) asio::co_spawn(self->io, self->Accept(acceptor), asio::detached);
+  };
+  accept(self->tls_acceptor);
+  accept(self->unix_acceptor);
+  accept(self->metrics_acceptor);
   self->thread = std::thread([self] {
     ::pthread_setname_np(::pthread_self(), "http");
     self->io.run();
@@ -288,6 +337,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& o
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
+Status HttpServer::ReloadTls(const TlsFiles& files) { return impl_->ReloadTls(files); }
 void HttpServer::Stop() { impl_->Stop(); }
 uint16_t HttpServer::port() const { return impl_->port; }
 

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "server/http/routes.h"
+#include "server/http/tls_context.h"
 #include "server/query_service.h"
 
 namespace steno {
@@ -20,10 +21,12 @@ struct HttpServerOptions {
   bool tls = true;
   std::string host = "127.0.0.1";
   uint16_t port = 1234;  // 0: any free one
-  std::string cert_path;
+  TlsFiles tls_files{};
   std::string unix_socket;  // empty: none
   std::string unix_socket_group;
-  unsigned max_connections = 256;               // further clients wait to be accepted
+  std::string metrics_host;
+  uint16_t metrics_port = 0;                    // for /metrics, /healthz and /readyz without TLS; 0: none
+  unsigned max_connections = 512;               // further clients wait to be accepted
   std::chrono::milliseconds slot_wait{10'000};  // how long a query may wait for its turn
 };
 
@@ -35,6 +38,10 @@ class HttpServer {
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
+
+  // Reads the certificates again, for the connections to come; those that are open go on with what they have.
+  // After an error all is as before.
+  Status ReloadTls(const TlsFiles& files);
 
   // Accepts nothing more, cancels all queries of the service, gives sessions two seconds to say so to their
   // clients, and closes them.

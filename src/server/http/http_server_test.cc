@@ -267,6 +267,43 @@ TEST_F(HttpServerTest, TheSocketFileIsPrivateAndReplaced) {
   EXPECT_THAT(group.error().message, HasSubstr("no-such-group-here"));
 }
 
+TEST_F(HttpServerTest, HeadIsAnsweredWithoutABody) {
+  data_.AddFile(kTestEpochNs, 10, 80);
+  Start(UnixOptions());
+  TestClient client = Connect();
+  ASSERT_TRUE(
+      client.Send("HEAD /debug/stats HTTP/1.1\r\nHost: x\r\n\r\n"
+                  "HEAD /query HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nport 80"
+                  "HEAD /query HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nport 8x"));
+  for (const char* expected : {"HTTP/1.1 200", "HTTP/1.1 200", "HTTP/1.1 400"}) {
+    std::string line;
+    ASSERT_TRUE(client.Line(line));
+    EXPECT_THAT(line, StartsWith(expected));
+    while (client.Line(line) && !line.empty()) {
+    }
+  }
+  EXPECT_EQ(client.Get("/healthz").status, 200) << "no bytes of a body in between";
+  EXPECT_EQ(stats_.queries_completed, 0u);
+}
+
+TEST_F(HttpServerTest, MetricsForEverybodyAndNothingElse) {
+  data_.AddFile(kTestEpochNs, 10, 80);
+  HttpServerOptions options = UnixOptions();
+  auto probe = ListenTcp("127.0.0.1", 0);
+  ASSERT_TRUE(probe);
+  options.metrics_host = "127.0.0.1";
+  options.metrics_port = *BoundPort(probe->get());
+  probe->reset();
+  Start(options);
+  TestClient client = TestClient::Tcp(options.metrics_port);
+  EXPECT_EQ(client.Get("/metrics").status, 200);
+  EXPECT_EQ(client.Get("/healthz").status, 200);
+  EXPECT_EQ(client.Get("/readyz").status, 503);
+  for (const char* path : {"/debug/config", "/debug/stats", "/query", "/query/explain?query=port+80", "/"})
+    EXPECT_EQ(client.Get(path).status, 404) << path;
+  EXPECT_EQ(client.Query("port 80").status, 404);
+}
+
 class TlsServerTest : public HttpServerTest {
  protected:
   void SetUp() override {
@@ -281,7 +318,7 @@ class TlsServerTest : public HttpServerTest {
     data_.AddFile(kTestEpochNs, 10, 80);
     HttpServerOptions options;
     options.port = 0;
-    options.cert_path = certs_;
+    options.tls_files = FilesIn(certs_);
     Start(options);
   }
   // A key, and a certificate signed by `authority` (itself if empty).
@@ -302,8 +339,61 @@ class TlsServerTest : public HttpServerTest {
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
   }
 
+  static TlsFiles FilesIn(const std::string& directory) {
+    ServerConfig config;
+    config.cert_path = directory;
+    return TlsFilesOf(config);
+  }
+  bool Answers(const std::string& name, int version = TLS1_3_VERSION) {
+    TestClient client = TestClient::Tcp(server_->port());
+    return client.StartTls(certs_, name, version) && client.Get("/healthz").status == 200;
+  }
+  // A revocation list of `authority` with the certificate of `name`.
+  std::string Revoke(const std::string& authority, const std::string& name) {
+    const std::string path = certs_ + "/" + authority + ".crl";
+    std::ofstream(certs_ + "/ca.cnf") << "[ca]\ndefault_ca=a\n[a]\ndatabase=" << certs_
+                                      << "/index\ndefault_md=sha256\ndefault_crl_days=1\n";
+    std::ofstream(certs_ + "/index");
+    const std::string ca = "openssl ca -config " + certs_ + "/ca.cnf -cert " + certs_ + "/" + authority +
+                           "_cert.pem -keyfile " + certs_ + "/" + authority + "_key.pem ";
+    const std::string command = ca + "-revoke " + certs_ + "/" + name + "_cert.pem 2>/dev/null && " + ca +
+                                "-gencrl -out " + path + " 2>/dev/null";
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
+    return path;
+  }
+
   std::string certs_;
 };
+
+TEST_F(TlsServerTest, RevokedCertificatesAreRefusedOnceTheListIsRead) {
+  Make("leaver", "ca");
+  TestClient open = TestClient::Tcp(server_->port());
+  ASSERT_TRUE(open.StartTls(certs_, "leaver"));
+  EXPECT_EQ(open.Get("/healthz").status, 200);
+  TlsFiles files = FilesIn(certs_);
+  files.revocation_list = Revoke("ca", "leaver");
+  ASSERT_TRUE(server_->ReloadTls(files));
+  EXPECT_TRUE(WaitUntil([&] { return !Answers("leaver"); }));
+  EXPECT_TRUE(Answers("client"));
+  EXPECT_EQ(open.Get("/healthz").status, 200) << "a connection that is open goes on";
+  files.revocation_list = certs_ + "/none.crl";
+  const Status reloaded = server_->ReloadTls(files);
+  ASSERT_FALSE(reloaded);
+  EXPECT_THAT(reloaded.error().message, HasSubstr("none.crl"));
+  std::ofstream(files.revocation_list) << "nonsense";
+  EXPECT_THAT(server_->ReloadTls(files).error().message, HasSubstr("Tls.RevocationList: "));
+  EXPECT_FALSE(Answers("leaver")) << "after an error the last good settings hold";
+}
+
+TEST_F(TlsServerTest, ANewAuthorityAndAHigherVersionAreReloaded) {
+  TlsFiles files = FilesIn(certs_);
+  files.ca_cert = certs_ + "/other_ca_cert.pem";
+  files.min_version = "1.3";
+  ASSERT_TRUE(server_->ReloadTls(files));
+  EXPECT_TRUE(WaitUntil([&] { return Answers("stranger"); }));
+  EXPECT_FALSE(Answers("client"));
+  EXPECT_FALSE(Answers("stranger", TLS1_2_VERSION));
+}
 
 TEST_F(TlsServerTest, AnswersClientsOfItsAuthority) {
   for (const int version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
@@ -365,14 +455,14 @@ TEST_F(TlsServerTest, CurlSeesAGoodServer) {
 TEST_F(TlsServerTest, WrongCertificatesAreNamedAtTheStart) {
   HttpServerOptions options;
   options.port = 0;
-  options.cert_path = data_.path();
+  options.tls_files = FilesIn(data_.path());
   auto missing = HttpServer::Start(options, *queries_, admission_, {});
   ASSERT_FALSE(missing);
   EXPECT_THAT(missing.error().message,
               HasSubstr("CertPath: server certificate " + data_.path() + "/server_cert.pem: No such file"));
   std::filesystem::copy_file(certs_ + "/client_key.pem", certs_ + "/server_key.pem",
                              std::filesystem::copy_options::overwrite_existing);
-  options.cert_path = certs_;
+  options.tls_files = FilesIn(certs_);
   auto mismatch = HttpServer::Start(options, *queries_, admission_, {});
   ASSERT_FALSE(mismatch);
   EXPECT_THAT(mismatch.error().message, HasSubstr("server_key.pem"));

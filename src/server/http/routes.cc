@@ -122,6 +122,18 @@ constexpr std::array kPages = {
     Page{"/readyz", Operation::kHealth, &Readiness},
 };
 
+HttpReply NoSuchPage(const std::string& path, const char* pages) {
+  return {404, fmt::format("{}: no such page; there are {}\n", Printable(path, 256), pages), kTextPlain, {}};
+}
+
+std::variant<HttpReply, const Page*> FindPage(const HttpRequest& request, const std::string& path,
+                                              const char* pages) {
+  const auto* page = std::ranges::find(kPages, path, &Page::path);
+  if (page == kPages.end()) return NoSuchPage(path, pages);
+  if (request.method != "GET" && request.method != "HEAD") return WrongMethod(request, path, "GET, HEAD");
+  return page;
+}
+
 }  // namespace
 
 std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
@@ -134,14 +146,20 @@ std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const Server
     if (request.method != "POST") return WrongMethod(request, path, "POST");
     return RouteQuery(request, Operation::kQuery, admission, now_ns);
   }
-  const auto* page = std::ranges::find(kPages, path, &Page::path);
-  if (page == kPages.end()) {
-    return HttpReply{
-        404, fmt::format("{}: no such page; there are {}\n", Printable(path, 256), kPaths), kTextPlain, {}};
-  }
-  if (request.method != "GET" && request.method != "HEAD") return WrongMethod(request, path, "GET, HEAD");
+  auto found = FindPage(request, path, kPaths);
+  if (auto* reply = std::get_if<HttpReply>(&found)) return std::move(*reply);
+  const Page* const page = std::get<const Page*>(found);
   if (const auto refusal = admission.Check(request.client, page->operation)) return ReplyTo(*refusal);
   return page->show(pages);
+}
+
+std::variant<HttpReply, QueryJob> RouteMetrics(const HttpRequest& request, const ServerPages& pages) {
+  const std::string path = std::string(TargetPath(request.target));
+  constexpr std::array kOpen = {"/metrics", "/healthz", "/readyz"};
+  if (std::ranges::find(kOpen, path) == kOpen.end()) return NoSuchPage(path, "/metrics, /healthz, /readyz");
+  auto found = FindPage(request, path, kPaths);
+  if (auto* reply = std::get_if<HttpReply>(&found)) return std::move(*reply);
+  return std::get<const Page*>(found)->show(pages);
 }
 
 }  // namespace steno

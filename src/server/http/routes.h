@@ -37,4 +37,7 @@ struct ServerPages {
 std::variant<HttpReply, QueryJob> Route(const HttpRequest& request, const ServerPages& pages,
                                         Admission& admission, int64_t now_ns);
 
+// On the listener for metrics: /metrics, /healthz and /readyz, for everybody.
+std::variant<HttpReply, QueryJob> RouteMetrics(const HttpRequest& request, const ServerPages& pages);
+
 }  // namespace steno

@@ -210,7 +210,8 @@ awaitable<bool> Session::Impl::Answer(const Parser& parser) {
   request.limit_bytes = Header(parser, "Steno-Limit-Bytes");
   request.accept = Header(parser, "Accept");
   request.client = client;
-  auto routed = Route(request, context.pages, context.admission, WallNs());
+  auto routed = context.metrics_only ? RouteMetrics(request, context.pages)
+                                     : Route(request, context.pages, context.admission, WallNs());
   const bool head = request.method == "HEAD";
   if (auto* reply = std::get_if<HttpReply>(&routed)) {
     const bool sent = co_await SendReply(*reply, keep_alive, minor, !head);
@@ -268,7 +269,7 @@ awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned 
   const auto query = context.queries.Start(std::move(job), [signal] { signal->Raise(); });
   const QueryGuard guard(*query);
   // A client may read slowly for as long as a query may run.
-  const int64_t seconds = context.queries.options().timeout_ns / kNsPerSecond;
+  const int64_t seconds = context.queries.timeout_ns() / kNsPerSecond;
   transport->ExpireAfter(context.slot_wait + kReplyTime + std::chrono::seconds(seconds));
 
   const bool started = co_await WaitForSlot(*query, *signal);

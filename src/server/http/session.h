@@ -18,7 +18,8 @@ struct SessionContext {
   QueryService& queries;
   Admission& admission;
   const ServerPages& pages;
-  const bool& stopping;  // the server is about to end: no further request
+  const bool& stopping;       // the server is about to end: no further request
+  bool metrics_only = false;  // RouteMetrics() answers
   std::chrono::milliseconds slot_wait{10'000};
 };
 

@@ -18,7 +18,7 @@ Error TlsError(const std::string& what) {
 
 // OpenSSL's own words for a missing file are "system lib".
 Status CheckReadable(const std::string& what, const std::string& path) {
-  if (::access(path.c_str(), R_OK) != 0) return Fail(Error::System("CertPath: " + what + " " + path));
+  if (::access(path.c_str(), R_OK) != 0) return Fail(Error::System("Tls, CertPath: " + what + " " + path));
   return {};
 }
 
@@ -26,13 +26,13 @@ Status LoadIdentity(SSL_CTX* context, const std::string& certificate, const std:
   STENO_CHECK_OK(CheckReadable("server certificate", certificate));
   STENO_CHECK_OK(CheckReadable("server key", key));
   if (::SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
-    return Fail(TlsError("CertPath: server certificate " + certificate));
+    return Fail(TlsError("Tls, CertPath: server certificate " + certificate));
   }
   if (::SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) != 1) {
-    return Fail(TlsError("CertPath: server key " + key));
+    return Fail(TlsError("Tls, CertPath: server key " + key));
   }
   if (::SSL_CTX_check_private_key(context) != 1) {
-    return Fail(TlsError("CertPath: " + key + " is not the key of " + certificate));
+    return Fail(TlsError("Tls, CertPath: " + key + " is not the key of " + certificate));
   }
   return {};
 }
@@ -40,23 +40,44 @@ Status LoadIdentity(SSL_CTX* context, const std::string& certificate, const std:
 Status LoadAuthority(SSL_CTX* context, const std::string& authority) {
   STENO_CHECK_OK(CheckReadable("certificate authority", authority));
   if (::SSL_CTX_load_verify_locations(context, authority.c_str(), nullptr) != 1) {
-    return Fail(TlsError("CertPath: certificate authority " + authority));
+    return Fail(TlsError("Tls, CertPath: certificate authority " + authority));
   }
   // Names the authority in the handshake, so that clients with several certificates pick the right one.
   STACK_OF(X509_NAME)* names = ::SSL_load_client_CA_file(authority.c_str());
-  if (names == nullptr) return Fail(TlsError("CertPath: certificate authority " + authority));
+  if (names == nullptr) return Fail(TlsError("Tls, CertPath: certificate authority " + authority));
   ::SSL_CTX_set_client_CA_list(context, names);
+  return {};
+}
+
+Status LoadRevocationList(SSL_CTX* context, const std::string& path) {
+  STENO_CHECK_OK(CheckReadable("revocation list", path));
+  X509_STORE* const store = ::SSL_CTX_get_cert_store(context);
+  X509_LOOKUP* const lookup = ::X509_STORE_add_lookup(store, ::X509_LOOKUP_file());
+  if (lookup == nullptr || ::X509_load_crl_file(lookup, path.c_str(), X509_FILETYPE_PEM) < 1)
+    return Fail(TlsError("Tls.RevocationList: " + path));
+  ::X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
   return {};
 }
 
 }  // namespace
 
-Result<SslContext> MakeTlsContext(const std::string& cert_path) {
+TlsFiles TlsFilesOf(const ServerConfig& config) {
+  const auto named = [&](const std::string& path, const char* usual) {
+    return path.empty() ? config.cert_path + "/" + usual : path;
+  };
+  return {named(config.tls.ca_cert, "ca_cert.pem"), named(config.tls.server_cert, "server_cert.pem"),
+          named(config.tls.server_key, "server_key.pem"), config.tls.revocation_list, config.tls.min_version};
+}
+
+Result<SslContext> MakeTlsContext(const TlsFiles& files) {
   SslContext context(::SSL_CTX_new(::TLS_server_method()));
   if (!context) return Fail(TlsError("TLS"));
-  ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  STENO_CHECK_OK(LoadIdentity(context.get(), cert_path + "/server_cert.pem", cert_path + "/server_key.pem"));
-  STENO_CHECK_OK(LoadAuthority(context.get(), cert_path + "/ca_cert.pem"));
+  const int version = files.min_version == "1.3" ? TLS1_3_VERSION : TLS1_2_VERSION;
+  ::SSL_CTX_set_min_proto_version(context.get(), version);
+  STENO_CHECK_OK(LoadIdentity(context.get(), files.server_cert, files.server_key));
+  STENO_CHECK_OK(LoadAuthority(context.get(), files.ca_cert));
+  if (!files.revocation_list.empty())
+    STENO_CHECK_OK(LoadRevocationList(context.get(), files.revocation_list));
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   // Every connection verifies its certificate: no resumed sessions.
   ::SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);

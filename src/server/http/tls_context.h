@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "server/config.h"
 
 namespace steno {
 
@@ -18,9 +19,21 @@ struct FreeSslContext {
 };
 using SslContext = std::unique_ptr<SSL_CTX, FreeSslContext>;
 
-// From server_cert.pem (with its chain), server_key.pem and ca_cert.pem in `cert_path`. The error names the
-// file.
-Result<SslContext> MakeTlsContext(const std::string& cert_path);
+// PEM files. The server's certificate may be followed by its chain; the file of revocation lists may hold
+// several, and then every client's issuer must have one that has not expired.
+struct TlsFiles {
+  std::string ca_cert;
+  std::string server_cert;
+  std::string server_key;
+  std::string revocation_list;  // empty: none
+  std::string min_version;      // "1.2" or "1.3"
+};
+
+// Those that the configuration names, or which have their usual names in CertPath.
+TlsFiles TlsFilesOf(const ServerConfig& config);
+
+// The error names the configuration's key and the file.
+Result<SslContext> MakeTlsContext(const TlsFiles& files);
 
 // The common name of the verified client certificate; empty if it has none.
 std::string TlsPeerName(const SSL* connection);

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "server/config.h"
 #include "server/config_commands.h"
-#include "server/explain_retention.h"
 #include "server/flags.h"
 #include "server/server.h"
 
@@ -67,16 +66,6 @@ int Run(const ServerFlags& flags) {
   ::_exit(0);  // without waiting for an index that is being rebuilt: the next start takes it up again
 }
 
-int Explain(const ServerFlags& flags) {
-  const auto loaded = LoadServerConfig(flags.config_path);
-  if (!loaded) {
-    std::fprintf(stderr, "stenographer: %s\n", loaded.error().message.c_str());
-    return 1;
-  }
-  std::fputs(ExplainRetention(loaded->config).c_str(), stdout);
-  return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -93,7 +82,7 @@ int main(int argc, char** argv) {
       std::printf("stenographer %s\n", kVersion);
       return 0;
     case ServerFlags::Action::kExplainRetention:
-      return Explain(*flags);
+      return ExplainRetentionOf(flags->config_path);
     case ServerFlags::Action::kCheckConfig:
       return CheckConfigFile(flags->config_path);
     case ServerFlags::Action::kRun:

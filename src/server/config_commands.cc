@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "server/check_config.h"
 #include "server/config.h"
+#include "server/explain_retention.h"
 
 namespace steno {
 namespace {
@@ -15,20 +16,30 @@ std::string Joined(const std::vector<std::string>& words) {
   return text.empty() ? "none" : text;
 }
 
+Result<LoadedConfig> LoadOrTell(const std::string& path) {
+  auto loaded = LoadServerConfig(path);
+  if (!loaded) std::fprintf(stderr, "stenographer: %s\n", loaded.error().message.c_str());
+  return loaded;
+}
+
 }  // namespace
 
 int CheckConfigFile(const std::string& path) {
-  const auto loaded = LoadServerConfig(path);
-  if (!loaded) {
-    std::fprintf(stderr, "%s\n", loaded.error().message.c_str());
-    return 1;
-  }
+  const auto loaded = LoadOrTell(path);
+  if (!loaded) return 1;
   const ConfigFindings findings = CheckConfig(loaded->config);
   for (const auto* list : {&loaded->warnings, &findings.warnings})
     for (const std::string& warning : *list) std::printf("warning: %s\n", warning.c_str());
   for (const std::string& error : findings.errors) std::printf("error: %s\n", error.c_str());
   if (findings.errors.empty()) std::printf("%s: nothing is wrong\n", path.c_str());
   return findings.errors.empty() ? 0 : 1;
+}
+
+int ExplainRetentionOf(const std::string& path) {
+  const auto loaded = LoadOrTell(path);
+  if (!loaded) return 1;
+  std::fputs(ExplainRetention(loaded->config).c_str(), stdout);
+  return 0;
 }
 
 void ReloadFromFile(Server& server, const std::string& path) {

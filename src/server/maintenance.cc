@@ -126,7 +126,21 @@ void Maintenance::Count(Disk& disk, const RetentionReport& report) {
   disk.held_bytes = report.held_bytes;
 }
 
+void Maintenance::SetLimits(std::vector<RetentionDirectory> directories) {
+  const std::lock_guard lock(limits_mutex_);
+  limits_ = std::move(directories);
+  ++limits_number_;
+}
+
+void Maintenance::TakeLimits(Disk& disk) {
+  const std::lock_guard lock(limits_mutex_);
+  if (disk.limits_seen == limits_number_) return;
+  disk.retention.TakeLimits(limits_);
+  disk.limits_seen = limits_number_;
+}
+
 void Maintenance::EnforceRetention(Disk& disk) {
+  TakeLimits(disk);
   const RetentionReport report = disk.retention.Enforce();
   Count(disk, report);
   if (!report.deleted.empty()) {

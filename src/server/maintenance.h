@@ -11,6 +11,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -38,6 +39,9 @@ class Maintenance {
   Maintenance(std::vector<RetentionDirectory> directories, Store& store, ServerStats& stats,
               std::function<void(const std::vector<std::string>&)> on_recovered);
 
+  // Other limits for the same directories.
+  void SetLimits(std::vector<RetentionDirectory> directories);
+
   // Hidden files may have been left behind: look for them.
   void RequestRecovery() {
     recovery_requested_ = true;
@@ -50,6 +54,7 @@ class Maintenance {
     Disk(Maintenance& owner, std::vector<RetentionDirectory> on_disk);
 
     Retention retention;
+    uint64_t limits_seen = 0;  // the number of those that `retention` has
     MessageLimiter unsatisfied_log;
     MessageLimiter problem_log;
     uint64_t held_files = 0;  // as counted in the statistics
@@ -58,12 +63,16 @@ class Maintenance {
   };
 
   void EnforceRetention(Disk& disk);
+  void TakeLimits(Disk& disk);
   void Count(Disk& disk, const RetentionReport& report);
   void Recover(const std::stop_token& stop);
   std::chrono::milliseconds NextRecoveryPause();
   void WarnOnce(const std::string& problem);
 
   const std::vector<RetentionDirectory> directories_;
+  std::mutex limits_mutex_;
+  std::vector<RetentionDirectory> limits_;  // guarded by limits_mutex_; what SetLimits() gave last
+  uint64_t limits_number_ = 0;              // guarded by limits_mutex_
   Store& store_;
   ServerStats& stats_;
   const std::function<void(const std::vector<std::string>&)> on_recovered_;

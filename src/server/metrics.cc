@@ -123,12 +123,17 @@ constexpr std::array<Shown<C>, 3> kInterface = {{
 using S = ServerStats;
 constexpr const char* kQueries = "steno_queries_total";
 constexpr const char* kQueriesHelp = "Queries, by how they ended.";
-constexpr std::array<Shown<S>, 30> kServer = {{
+constexpr std::array<Shown<S>, 33> kServer = {{
     {&S::queries_running, Type::Gauge, "steno_queries_running", "Queries that run now."},
     {&S::queries_waiting, Type::Gauge, "steno_queries_waiting", "Queries that wait for a slot now."},
     {&S::queries_cut, Type::Counter, kQueries, kQueriesHelp, "result", "cut"},
     {&S::queries_refused, Type::Counter, kQueries, kQueriesHelp, "result", "refused"},
     {&S::queries_invalid, Type::Counter, kQueries, kQueriesHelp, "result", "invalid"},
+    {&S::requests_forbidden, Type::Counter, "steno_requests_forbidden_total",
+     "Requests refused because of the client: by roles or allowed names."},
+    {&S::audit_lines, Type::Counter, "steno_audit_lines_total", "Lines of the audit log."},
+    {&S::audit_lost, Type::Counter, "steno_audit_lost_lines_total",
+     "Lines of the audit log that could not be written."},
     {&S::query_bytes, Type::Counter, "steno_query_result_bytes_total", "Bytes sent as results."},
     {&S::query_nanos, Type::Counter, "steno_query_duration_seconds_total", "Time that queries took.", "", "",
      kFromNs},

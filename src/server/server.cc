@@ -158,6 +158,7 @@ Result<ConfigChanges> Server::Impl::Reload(const ServerConfig& fresh) {
   STENO_CHECK_OK(http->ReloadTls(TlsFilesOf(effective)));
   admission->Reconfigure(effective);
   queries->SetTimeout(int64_t{effective.query.timeout_seconds} * kNsPerSecond);
+  maintenance->SetLimits(DistinctDirectories(effective.threads, effective.interfaces.size()));
   governor.SetLimit(uint64_t{effective.query.max_read_mbps} * 1'000'000);
   const std::lock_guard lock(config_mutex);
   config = effective;

@@ -75,6 +75,9 @@ class Retention {
  public:
   explicit Retention(std::vector<RetentionDirectory> directories);
 
+  // From the next pass on the limits that `fresh` has for the same directories hold.
+  void TakeLimits(const std::vector<RetentionDirectory>& fresh);
+
   // One pass: removes indexes that have lost their packet file, then deletes until every limit holds. Space
   // that a deletion frees is measured; where it shows late (see FreeSpace), the pass does not delete on for
   // ten seconds, and what a reader holds counts as free for as long as he does.

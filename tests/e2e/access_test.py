@@ -207,6 +207,23 @@ class Access(unittest.TestCase):
             self.assertIn(line, worse.stdout)
 
 
+class ReloadOfRetention(unittest.TestCase):
+    def test_reload(self):
+        """Files older than MaxAge go once the reloaded configuration says so."""
+        with lab.Lab(flags=["--fileage_sec=1"]) as one:
+            lab.send(FRAMES)
+            one.wait_stored(len(FRAMES))
+            lab.wait_for(lambda: [n for n in os.listdir(one.root + "/pkt0") if not n.startswith(".")], 10, "a file to be published")
+            time.sleep(1.5)
+            self.assertEqual(len(one.packets("udp")), 12)
+            one.threads[0]["MaxAge"] = "1s"
+            with open(one.config_path, "w") as file:
+                json.dump(one.config, file)
+            one.process.send_signal(signal.SIGHUP)
+            lab.wait_for(lambda: len(one.packets("udp")) == 0, 10, "the packets to go: " + one.log()[-2000:])
+            self.assertIn("changed keys: Threads[0].MaxAge", one.log())
+
+
 if __name__ == "__main__":
     lab.enter()
     lab.main()

@@ -78,6 +78,12 @@ def read(path):
         return file.read()
 
 
+def settings(certs, port):
+    """The configuration's Rpc with the certificates of a directory."""
+    return {"CaCert": certs + "/ca_cert.pem", "ServerCert": certs + "/server_cert.pem", "ServerKey": certs + "/server_key.pem",
+            "ServerPort": port}
+
+
 class Client:
     """One connection with the certificates that stenokeys has made in a directory."""
 

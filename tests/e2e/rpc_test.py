@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -73,9 +74,7 @@ class RpcTest(unittest.TestCase):
             raise unittest.SkipTest("less than 2 GiB free in /var/tmp")
         cls.certs = root + "/certs"
         cls.rpc_port = lab.free_port()
-        rpc = {"CaCert": cls.certs + "/ca_cert.pem", "ServerCert": cls.certs + "/server_cert.pem",
-               "ServerKey": cls.certs + "/server_key.pem", "ServerPort": cls.rpc_port}
-        cls.lab = lab.Lab(directory=root, settings={"Rpc": rpc}, start=False)
+        cls.lab = lab.Lab(directory=root, settings={"Rpc": rpc_client.settings(cls.certs, cls.rpc_port)}, start=False)
         for name, target in (("PKT0", "pkt0"), ("IDX0", "idx0")):
             os.makedirs("%s/%s" % (root, target))
             os.makedirs(root + "/dir", exist_ok=True)
@@ -192,6 +191,9 @@ class RpcTest(unittest.TestCase):
                 self.assertEqual(code, "INVALID_ARGUMENT")
                 self.assertIn(text, details)
             self.assertEqual(self.lab.stats()["queries_invalid"] - before, 11)
+            for garbage in (b"\xff", b"\x0a\x05abc", b"\x22\x01\xff", rpc_client.field(4, "\0"), os.urandom(1000)):
+                call = client.channel.unary_stream("/steno.Stenographer/RetrievePcap")(garbage, timeout=20)
+                self.assertIn(rpc_client.failure(call)[0], ("UNIMPLEMENTED", "INTERNAL", "INVALID_ARGUMENT"), garbage)
             code, _, _ = rpc_client.failure(client.retrieve("port 53 or " * 10_000 + "port 53"))
             self.assertEqual(code, "RESOURCE_EXHAUSTED", "a request that is too large")
             self.assertEqual(len(lab.read_pcap(client.fetch(SMALL)[0])), SMALL_PACKETS)
@@ -360,7 +362,7 @@ class RpcTest(unittest.TestCase):
         with self.client() as client:
             client.fetch(SMALL)
             pids = self.lab.stenotypes()
-            os.kill(pids[0], 9)  # another one is started while clients are connected
+            os.kill(pids[0], signal.SIGKILL)  # another one is started while clients are connected
             lab.wait_for(lambda: self.lab.stenotypes() not in ([], pids), 20, "the next stenotype")
             self.lab.wait_ready()
             server = sockets(self.lab.process.pid)

@@ -60,6 +60,10 @@ void CheckListeners(const ServerConfig& config, ConfigFindings& findings) {
     if (const auto tls = MakeTlsContext(TlsFilesOf(config)); !tls)
       findings.errors.push_back(tls.error().message);
   }
+  if (config.rpc) {
+    if (const auto tls = MakeTlsContext(TlsFilesOf(*config.rpc, config.tls)); !tls)
+      findings.errors.push_back(tls.error().message);
+  }
   if (config.unix_socket.empty()) return;
   CheckDirectory("UnixSocket",
                  config.unix_socket.substr(0, std::max<size_t>(1, config.unix_socket.rfind('/'))), findings);

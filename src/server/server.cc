@@ -136,7 +136,7 @@ Status Server::Impl::Start() {
   captures = std::move(prepared);
   STENO_TRY(http, HttpServer::Start(HttpOptions(config), *queries, *admission, MakePages()));
   if (config.rpc) {
-    STENO_TRY(rpc, RpcServer::Start(*config.rpc, *queries, *admission));
+    STENO_TRY(rpc, RpcServer::Start(*config.rpc, config.tls, *queries, *admission));
   }
   captures->Start();
   governing = std::make_unique<Ticker>("read-governor", [this](const std::stop_token&) {
@@ -156,6 +156,7 @@ Result<ConfigChanges> Server::Impl::Reload(const ServerConfig& fresh) {
   ConfigChanges changes = CompareConfigs(CurrentConfig(), fresh);
   const ServerConfig& effective = changes.effective;
   STENO_CHECK_OK(http->ReloadTls(TlsFilesOf(effective)));
+  if (rpc) rpc->SetRevocationList(effective.tls.revocation_list);
   admission->Reconfigure(effective);
   queries->SetTimeout(int64_t{effective.query.timeout_seconds} * kNsPerSecond);
   maintenance->SetLimits(DistinctDirectories(effective.threads, effective.interfaces.size()));

@@ -124,12 +124,7 @@ class Access(unittest.TestCase):
 
     def test_revocation(self):
         certs = self.lab.certs
-        with open(certs + "/ca.cnf", "w") as file:
-            file.write("[ca]\ndefault_ca=a\n[a]\ndatabase=%s/index\ndefault_md=sha256\ndefault_crl_days=1\n" % certs)
-        open(certs + "/index", "w").close()
-        ca = ["openssl", "ca", "-config", certs + "/ca.cnf", "-cert", certs + "/ca_cert.pem", "-keyfile", certs + "/ca_key.pem"]
-        lab.run(ca + ["-revoke", certs + "/client_eve_cert.pem"])
-        lab.run(ca + ["-gencrl", "-out", certs + "/crl.pem"])
+        lab.revoke(certs, "client_eve_cert.pem", "crl.pem")
         self.assertEqual(self.count("eve"), 12)
         self.reload({"Tls": {"RevocationList": certs + "/crl.pem"}})
         self.assertEqual(self.curl("eve")[0], 0, "no connection")

@@ -260,6 +260,17 @@ class Lab:
         return self.counter("ring_drops") + self.counter("write_error_drops")
 
 
+def revoke(certs, certificate, revocation_list):
+    """Makes a revocation list with one certificate, or none, of those that stenokeys has made in `certs`."""
+    with open(certs + "/ca.cnf", "w") as file:
+        file.write("[ca]\ndefault_ca=a\n[a]\ndatabase=%s/index\ndefault_md=sha256\ndefault_crl_days=1\n" % certs)
+    open(certs + "/index", "w").close()
+    ca = ["openssl", "ca", "-config", certs + "/ca.cnf", "-cert", certs + "/ca_cert.pem", "-keyfile", certs + "/ca_key.pem"]
+    if certificate:
+        run(ca + ["-revoke", "%s/%s" % (certs, certificate)])
+    run(ca + ["-gencrl", "-out", "%s/%s" % (certs, revocation_list)])
+
+
 def replay(files, *options, interface="tx0"):
     """Sends the packets of pcap files; returns the sender's report."""
     return json.loads(run([BIN + "/replay", interface, *files, *options]))

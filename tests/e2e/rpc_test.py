@@ -330,6 +330,37 @@ class RpcTest(unittest.TestCase):
         self.refused(self.client())
         self.assert_logged("is not allowed")
 
+    def test_revoked_certificates(self):
+        lab.revoke(self.certs, None, "crl.pem")
+        self.restart(Tls={"RevocationList": self.certs + "/crl.pem"})
+        with self.client() as client:
+            self.assertEqual(len(lab.read_pcap(client.fetch(SMALL)[0])), SMALL_PACKETS)
+        lab.revoke(self.certs, "client_cert.pem", "crl.pem")
+        self.refused(self.client())  # without a signal: the list is looked into at every handshake
+        self.assert_logged("certificate revoked")
+        os.remove(self.certs + "/crl.pem")
+        self.refused(self.client())
+        self.assert_logged("No such file")
+        with open(self.lab.config_path, "w") as file:
+            json.dump(self.lab.config, file)
+        self.lab.process.send_signal(signal.SIGHUP)
+        lab.wait_for(lambda: "reloaded: " in self.lab.log(), 10, "the configuration to be reloaded")
+        with self.client() as client:
+            self.assertEqual(client.health(""), 1)
+
+    def test_wrong_certificates_are_told_at_the_start(self):
+        for change, text in (({"ServerKey": self.certs + "/client_key.pem"}, "key values mismatch"),
+                             ({"CaCert": self.certs + "/none.pem"}, "none.pem: No such file")):
+            config = {**self.lab.config, "Port": lab.free_port(), "UnixSocket": self.lab.root + "/other.sock",
+                      "Rpc": {**self.lab.config["Rpc"], **change, "ServerPort": lab.free_port()}}
+            with open(self.lab.root + "/wrong", "w") as file:
+                json.dump(config, file)
+            for check in ([], ["-check_config"]):
+                done = subprocess.run([lab.BIN + "/stenographer", "-config", self.lab.root + "/wrong", "-syslog=false", *check],
+                                      capture_output=True, text=True, timeout=60)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertRegex(done.stdout + done.stderr, "Rpc: .*" + text)
+
     def test_new_certificates_are_read(self):
         fresh = self.lab.root + "/fresh"
         os.mkdir(fresh)

@@ -3,10 +3,8 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
-#include <unistd.h>
 
 #include <functional>
-#include <string>
 
 namespace steno {
 namespace {
@@ -15,46 +13,64 @@ namespace tls = grpc::experimental;
 
 constexpr unsigned kReadAgainSeconds = 10;
 
+std::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
+
 // Asked about a client whose certificate has been verified.
-class AdmissionVerifier final : public tls::ExternalCertificateVerifier {
+class Verifier final : public tls::ExternalCertificateVerifier {
  public:
-  explicit AdmissionVerifier(Admission* admission) : admission_(*admission) {}
+  explicit Verifier(RpcCredentials* credentials) : credentials_(*credentials) {}
 
   // True: answered at once.
   bool Verify(tls::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
               grpc::Status* answer) override {
-    const grpc::string_ref name = request->common_name();
-    const ClientIdentity client{ClientIdentity::Kind::kCertificate, std::string(name.data(), name.size()),
+    const ClientIdentity client{ClientIdentity::Kind::kCertificate, std::string(View(request->common_name())),
                                 "over gRPC"};
-    if (const auto refusal = admission_.Check(client, Operation::kHealth))
-      *answer = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, refusal->text);
+    *answer = credentials_.Check(client, View(request->peer_cert()), View(request->peer_cert_full_chain()));
     return true;
   }
   void Cancel(tls::TlsCustomVerificationCheckRequest*) override {}
 
  private:
-  Admission& admission_;
+  RpcCredentials& credentials_;
 };
-
-// gRPC itself would listen and fail every handshake.
-Status CheckReadable(const char* key, const std::string& path) {
-  if (::access(path.c_str(), R_OK) != 0) return Fail(Error::System("Rpc." + (key + (": " + path))));
-  return {};
-}
 
 }  // namespace
 
-Result<std::shared_ptr<grpc::ServerCredentials>> MakeRpcCredentials(const RpcConfig& config,
-                                                                    Admission& admission) {
-  STENO_CHECK_OK(CheckReadable("CaCert", config.ca_cert));
-  STENO_CHECK_OK(CheckReadable("ServerCert", config.server_cert));
-  STENO_CHECK_OK(CheckReadable("ServerKey", config.server_key));
+TlsFiles RpcCredentials::files() {
+  const std::lock_guard lock(mutex_);
+  return files_;
+}
+
+void RpcCredentials::SetRevocationList(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  files_.revocation_list = path;
+}
+
+grpc::Status RpcCredentials::Check(const ClientIdentity& client, std::string_view certificate,
+                                   std::string_view chain) {
+  auto refusal = admission_.Check(client, Operation::kHealth);
+  const TlsFiles now = files();
+  if (!refusal && !now.revocation_list.empty()) {
+    const auto context = MakeTlsContext(now);
+    const Status valid =
+        context ? VerifyTlsClient(context->get(), certificate, chain) : Status(Fail(Error(context.error())));
+    if (!valid) {
+      refusal = admission_.Refuse({.client = client, .operation = Operation::kHealth},
+                                  {Refusal::Kind::kForbidden, valid.error().message});
+    }
+  }
+  return refusal ? grpc::Status(grpc::StatusCode::PERMISSION_DENIED, refusal->text) : grpc::Status::OK;
+}
+
+Result<std::shared_ptr<grpc::ServerCredentials>> RpcCredentials::Make() {
+  const TlsFiles paths = files();
+  STENO_CHECK_OK(MakeTlsContext(paths));  // gRPC itself would listen and fail every handshake
   tls::TlsServerCredentialsOptions options(std::make_shared<tls::FileWatcherCertificateProvider>(
-      config.server_key, config.server_cert, config.ca_cert, kReadAgainSeconds));
+      paths.server_key, paths.server_cert, paths.ca_cert, kReadAgainSeconds));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.set_certificate_verifier(tls::ExternalCertificateVerifier::Create<AdmissionVerifier>(&admission));
+  options.set_certificate_verifier(tls::ExternalCertificateVerifier::Create<Verifier>(this));
   options.set_check_call_host(false);
   return tls::TlsServerCredentials(options);
 }

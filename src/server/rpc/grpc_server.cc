@@ -78,30 +78,33 @@ void SetLimits(grpc::ServerBuilder& builder) {
 }  // namespace
 
 struct RpcServer::Impl {
-  Impl(const RpcConfig& rpc_config, QueryService& queries, Admission& admission,
+  Impl(const RpcConfig& rpc_config, const TlsConfig& tls, QueryService& queries, Admission& admission,
        std::chrono::milliseconds slot_wait)
-      : config(rpc_config), service({config, queries, admission, slot_wait}) {}
+      : config(rpc_config),
+        credentials(config, tls, admission),
+        service({config, queries, admission, slot_wait}) {}
 
-  Status Listen(Admission& admission);
+  Status Listen();
   void BeginStop();
   void Stop();
 
   const RpcConfig config;
+  RpcCredentials credentials;
   Service service;
   std::unique_ptr<grpc::Server> server;
   std::optional<steady_clock::time_point> stop_end;
 };
 
-Status RpcServer::Impl::Listen(Admission& admission) {
+Status RpcServer::Impl::Listen() {
   ::gpr_set_log_function(LogOfGrpc);
   ::gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  STENO_TRY(const auto credentials, MakeRpcCredentials(config, admission));
+  STENO_TRY(const auto server_credentials, credentials.Make());
   const std::string address = AddressOf(config);
   grpc::ServerBuilder builder;
   SetLimits(builder);
-  builder.AddListeningPort(address, credentials);
+  builder.AddListeningPort(address, server_credentials);
   builder.RegisterService(&service);
   server = builder.BuildAndStart();
   if (!server) {
@@ -127,16 +130,17 @@ void RpcServer::Impl::Stop() {
   server.reset();
 }
 
-Result<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcConfig& config, QueryService& queries,
-                                                    Admission& admission,
+Result<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcConfig& config, const TlsConfig& tls,
+                                                    QueryService& queries, Admission& admission,
                                                     std::chrono::milliseconds slot_wait) {
-  auto impl = std::make_unique<Impl>(config, queries, admission, slot_wait);
-  STENO_CHECK_OK(impl->Listen(admission));
+  auto impl = std::make_unique<Impl>(config, tls, queries, admission, slot_wait);
+  STENO_CHECK_OK(impl->Listen());
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(impl)));
 }
 
 RpcServer::RpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RpcServer::~RpcServer() { Stop(); }
+void RpcServer::SetRevocationList(const std::string& path) { impl_->credentials.SetRevocationList(path); }
 void RpcServer::BeginStop() { impl_->BeginStop(); }
 void RpcServer::Stop() { impl_->Stop(); }
 

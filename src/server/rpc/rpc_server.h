@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "base/result.h"
 #include "server/admission.h"
@@ -20,13 +21,16 @@ namespace steno {
 class RpcServer {
  public:
   // Listens; the error names the configuration key. `queries` and `admission` must outlive the server.
-  // `slot_wait`: how long a query may wait for its turn.
-  static Result<std::unique_ptr<RpcServer>> Start(const RpcConfig& config, QueryService& queries,
-                                                  Admission& admission,
+  // Of `tls` the revocation list counts. `slot_wait`: how long a query may wait for its turn.
+  static Result<std::unique_ptr<RpcServer>> Start(const RpcConfig& config, const TlsConfig& tls,
+                                                  QueryService& queries, Admission& admission,
                                                   std::chrono::milliseconds slot_wait = kSlotWait);
   ~RpcServer();  // as Stop()
   RpcServer(const RpcServer&) = delete;
   RpcServer& operator=(const RpcServer&) = delete;
+
+  // The file that is looked into from now on when a client connects; empty: none.
+  void SetRevocationList(const std::string& path);
 
   // Says in the health service that it will not serve any more. Begins the two seconds that calls have to end
   // after their queries have been cancelled.

@@ -13,12 +13,11 @@
 #include "server/config_commands.h"
 #include "server/flags.h"
 #include "server/server.h"
+#include "server/version.h"
 
 namespace {
 
 using namespace steno;
-
-constexpr const char* kVersion = "2.0.0";
 
 // To the log, and to stderr if the log is elsewhere: whoever starts the program by hand sees it.
 int Die(const ServerFlags& flags, const std::string& message) {
@@ -57,7 +56,7 @@ int Run(const ServerFlags& flags) {
   for (const std::string& warning : loaded->warnings) STENO_WARN("{}: {}", flags.config_path, warning);
   auto server = Server::Start(loaded->config);
   if (!server) return Die(flags, flags.config_path + ": " + server.error().message);
-  STENO_INFO("stenographer {} runs", kVersion);
+  STENO_INFO("stenographer {} runs", kServerVersion);
   int signal = 0;
   while (::sigwait(&signals, &signal) == 0 && signal == SIGHUP) ReloadFromFile(**server, flags.config_path);
   STENO_INFO("stopping: {}", signal == SIGINT ? "SIGINT" : "SIGTERM");
@@ -79,7 +78,7 @@ int main(int argc, char** argv) {
       std::fputs(ServerUsage().c_str(), stdout);
       return 0;
     case ServerFlags::Action::kVersion:
-      std::printf("stenographer %s\n", kVersion);
+      std::printf("stenographer %s\n", kServerVersion);
       return 0;
     case ServerFlags::Action::kExplainRetention:
       return ExplainRetentionOf(flags->config_path);

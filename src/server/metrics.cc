@@ -2,6 +2,7 @@
 
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +14,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "server/process_metrics.h"
+#include "server/version.h"
 
 namespace steno {
 namespace {
@@ -123,7 +126,7 @@ constexpr std::array<Shown<C>, 3> kInterface = {{
 using S = ServerStats;
 constexpr const char* kQueries = "steno_queries_total";
 constexpr const char* kQueriesHelp = "Queries, by how they ended.";
-constexpr std::array<Shown<S>, 33> kServer = {{
+constexpr std::array<Shown<S>, 36> kServer = {{
     {&S::queries_running, Type::Gauge, "steno_queries_running", "Queries that run now."},
     {&S::queries_waiting, Type::Gauge, "steno_queries_waiting", "Queries that wait for a slot now."},
     {&S::queries_cut, Type::Counter, kQueries, kQueriesHelp, "result", "cut"},
@@ -135,8 +138,6 @@ constexpr std::array<Shown<S>, 33> kServer = {{
     {&S::audit_lost, Type::Counter, "steno_audit_lost_lines_total",
      "Lines of the audit log that could not be written."},
     {&S::query_bytes, Type::Counter, "steno_query_result_bytes_total", "Bytes sent as results."},
-    {&S::query_nanos, Type::Counter, "steno_query_duration_seconds_total", "Time that queries took.", "", "",
-     kFromNs},
     {&S::packets_matched, Type::Counter, "steno_query_matched_packets_total", "Packets found by queries."},
     {&S::packets_read, Type::Counter, "steno_query_read_packets_total", "Packets decoded to find them."},
     {&S::bytes_read, Type::Counter, "steno_query_read_bytes_total",
@@ -167,23 +168,50 @@ constexpr std::array<Shown<S>, 33> kServer = {{
      "Times that it was lowered for the capture's sake."},
     {&S::rebuild_waits, Type::Counter, "steno_rebuild_waits_total",
      "Reads for them that waited for RebuildMBps."},
+    {&S::files_gone, Type::Counter, "steno_query_files_gone_total",
+     "Files that retention deleted while queries were about to read them."},
+    {&S::read_wait_ns, Type::Counter, "steno_query_read_wait_seconds_total",
+     "Time that reads of queries waited for their limit.", "", "", kFromNs},
+    {&S::query_held_bytes, Type::Gauge, "steno_query_memory_bytes",
+     "Memory taken by packets that queries have read ahead."},
+    {&S::query_memory_refusals, Type::Counter, "steno_query_memory_refusals_total",
+     "Times that there was none left: packets were read again."},
 }};
 
-void AddLatency(Families& families, const CaptureCounters& counters, Labels labels) {
-  auto& histogram = families
-                        .Metric(Type::Histogram, "steno_write_duration_seconds",
-                                "Time from the submission of a write to its completion.", std::move(labels))
-                        .histogram;
-  uint64_t count = 0;
-  for (size_t i = 0; i < counters.write_latency.size(); ++i) {
-    count += counters.write_latency[i].load(std::memory_order_relaxed);
-    const double bound = i < kLatencyBoundsNs.size() ? Seconds(static_cast<double>(kLatencyBoundsNs[i]))
-                                                     : std::numeric_limits<double>::infinity();
-    histogram.bucket.push_back({count, bound});
+// `count(i)`: of the values up to bound i and above the one before; one more than there are bounds.
+template <size_t kBounds, class Count>
+void AddHistogram(prometheus::ClientMetric& metric, const std::array<int64_t, kBounds>& bounds_ns,
+                  const Count& count, uint64_t sum_ns) {
+  auto& histogram = metric.histogram;
+  uint64_t total = 0;
+  for (size_t i = 0; i <= kBounds; ++i) {
+    total += count(i);
+    const double bound =
+        i < kBounds ? Seconds(static_cast<double>(bounds_ns[i])) : std::numeric_limits<double>::infinity();
+    histogram.bucket.push_back({total, bound});
   }
-  histogram.sample_count = count;
-  histogram.sample_sum =
-      Seconds(static_cast<double>(counters.write_latency_sum_ns.load(std::memory_order_relaxed)));
+  histogram.sample_count = total;
+  histogram.sample_sum = Seconds(static_cast<double>(sum_ns));
+}
+
+void AddLatency(Families& families, const CaptureCounters& counters, Labels labels) {
+  AddHistogram(
+      families.Metric(Type::Histogram, "steno_write_duration_seconds",
+                      "Time from the submission of a write to its completion.", std::move(labels)),
+      kLatencyBoundsNs, [&](size_t i) { return counters.write_latency[i].load(std::memory_order_relaxed); },
+      counters.write_latency_sum_ns.load(std::memory_order_relaxed));
+}
+
+void AddQueries(Families& families, const ServerStats& stats) {
+  // Those that were cut are counted among the completed ones.
+  const uint64_t completed = stats.queries_completed.load();
+  families.Add(Type::Counter, kQueries, kQueriesHelp, {{"result", "complete"}},
+               static_cast<double>(completed - std::min(completed, stats.queries_cut.load())));
+  AddHistogram(
+      families.Metric(Type::Histogram, "steno_query_duration_seconds",
+                      "Time from a query's start to its end.", {}),
+      DurationHistogram::kBoundsNs, [&](size_t i) { return stats.query_durations.count(i); },
+      stats.query_nanos.load(std::memory_order_relaxed));
 }
 
 void AddThread(Families& families, const Labels& labels, const CaptureCounters& counters) {
@@ -200,6 +228,14 @@ void AddInterface(Families& families, const CaptureState& capture) {
                capture.running ? 1 : 0);
   families.Add(Type::Counter, "steno_capture_starts_total", "How often stenotype was started.", interface,
                static_cast<double>(capture.starts));
+  families.Add(Type::Gauge, "steno_capture_ready", "1 while packets of all its threads are recorded.",
+               interface, NotReadyReasons(capture, MonotonicNs()).empty() ? 1 : 0);
+  if (const auto usage = capture.running ? ReadProcessUsage(capture.pid) : std::nullopt) {
+    families.Add(Type::Counter, "steno_capture_cpu_seconds_total", "Processor time of stenotype.", interface,
+                 usage->cpu_seconds);
+    families.Add(Type::Gauge, "steno_capture_resident_memory_bytes", "Resident memory of stenotype.",
+                 interface, static_cast<double>(usage->resident_bytes));
+  }
   // What is lost before the rings is counted by the first thread for all.
   if (!capture.arenas.empty()) AddShown(families, kInterface, capture.arenas[0]->counters(), interface);
 }
@@ -237,6 +273,13 @@ void AddRetention(Families& families, const ServerStats& stats, const Store::Tot
                  "Time of the oldest packet in a directory; 0 if there is none.",
                  {{"directory", directory.packets_directory}},
                  Seconds(static_cast<double>(directory.oldest_ns)));
+    const auto space = MeasureSpace(directory.packets_directory);
+    if (!space) continue;
+    families.Add(Type::Gauge, "steno_directory_free_bytes",
+                 "Free space of a directory, to its quota if it has one.",
+                 {{"directory", directory.packets_directory}}, static_cast<double>(space->free_bytes));
+    families.Add(Type::Gauge, "steno_directory_size_bytes", "What of that there is in all.",
+                 {{"directory", directory.packets_directory}}, static_cast<double>(space->total_bytes));
   }
 }
 
@@ -259,6 +302,27 @@ void AddIndexCache(Families& families, const IndexCache::Totals& cache) {
                static_cast<double>(cache.refused_claims));
 }
 
+// Names as all programs have them that Prometheus asks.
+void AddProcess(Families& families) {
+  families.Add(Type::Gauge, "steno_build_info", "Always 1; the version is the label.",
+               {{"version", kServerVersion}}, 1);
+  if (const auto usage = ReadProcessUsage(::getpid())) {
+    families.Add(Type::Counter, "process_cpu_seconds_total", "Processor time of the server.", {},
+                 usage->cpu_seconds);
+    families.Add(Type::Gauge, "process_start_time_seconds", "When the server started, since the epoch.", {},
+                 usage->start_seconds);
+    families.Add(Type::Gauge, "process_resident_memory_bytes", "Resident memory of the server.", {},
+                 static_cast<double>(usage->resident_bytes));
+    families.Add(Type::Gauge, "process_virtual_memory_bytes", "Virtual memory of the server.", {},
+                 static_cast<double>(usage->virtual_bytes));
+  }
+  const DescriptorUsage descriptors = ReadDescriptorUsage();
+  families.Add(Type::Gauge, "process_open_fds", "Open descriptors of the server.", {},
+               static_cast<double>(descriptors.open));
+  families.Add(Type::Gauge, "process_max_fds", "Descriptors that it may have open.", {},
+               static_cast<double>(descriptors.limit));
+}
+
 }  // namespace
 
 std::string MetricsPage(const ServerStats& stats, const Store::Totals& totals,
@@ -269,11 +333,9 @@ std::string MetricsPage(const ServerStats& stats, const Store::Totals& totals,
   AddFiles(families, totals);
   AddRetention(families, stats, totals);
   AddIndexCache(families, totals.index_cache);
-  // Those that were cut are counted among the completed ones.
-  const uint64_t completed = stats.queries_completed.load();
-  families.Add(Type::Counter, kQueries, kQueriesHelp, {{"result", "complete"}},
-               static_cast<double>(completed - std::min(completed, stats.queries_cut.load())));
+  AddQueries(families, stats);
   AddShown(families, kServer, stats, {});
+  AddProcess(families);
   return families.Text();
 }
 

@@ -102,6 +102,35 @@ TEST_F(MetricsTest, BucketsOfWritesAddUp) {
   EXPECT_THAT(page, HasSubstr(name + "_sum{interface=\"eth7\",thread=\"0\"} 7\n"));
 }
 
+TEST_F(MetricsTest, DurationsOfQueriesAreCountedByBound) {
+  stats_.query_durations.Add(kNsPerMs);
+  stats_.query_durations.Add(3 * kNsPerMs);
+  stats_.query_durations.Add(901 * kNsPerSecond);
+  stats_.query_nanos = 901'004'000'000;
+  const std::string page = Page();
+  for (const char* line : {
+           "steno_query_duration_seconds_bucket{le=\"0.001\"} 1\n",
+           "steno_query_duration_seconds_bucket{le=\"0.005\"} 2\n",
+           "steno_query_duration_seconds_bucket{le=\"900\"} 2\n",
+           "steno_query_duration_seconds_bucket{le=\"+Inf\"} 3\n",
+           "steno_query_duration_seconds_sum 901.004\n",
+       }) {
+    EXPECT_THAT(page, HasSubstr(line));
+  }
+}
+
+TEST_F(MetricsTest, ShowsWhatTheProcessUses) {
+  const std::string page = Page();
+  for (const char* name : {"process_cpu_seconds_total ", "process_resident_memory_bytes ",
+                           "process_start_time_seconds ", "process_open_fds ", "steno_build_info{version="}) {
+    EXPECT_THAT(page, HasSubstr(std::string("\n") + name));
+  }
+  const double started = std::stod(page.substr(page.find("\nprocess_start_time_seconds ") + 28));
+  const double now = static_cast<double>(WallNs()) / 1e9;
+  EXPECT_LE(started, now + 1);
+  EXPECT_GT(started, now - 86400);
+}
+
 // Prometheus' own judgement of format, names and help texts.
 TEST_F(MetricsTest, PromtoolHasNothingToSay) {
   if (std::system("command -v promtool > /dev/null") != 0) GTEST_SKIP() << "promtool is not installed";

@@ -248,6 +248,7 @@ void QueryService::Record(const RunningQuery& query, const QueryStats& stats, co
   if (!summary.complete) stats_.queries_cut.fetch_add(1);
   stats_.query_bytes.fetch_add(summary.bytes);
   stats_.query_nanos.fetch_add(static_cast<uint64_t>(elapsed_ns));
+  stats_.query_durations.Add(elapsed_ns);
   stats_.packets_matched.fetch_add(stats.packets_matched);
   stats_.packets_read.fetch_add(stats.packets_read);
   stats_.bytes_read.fetch_add(stats.bytes_read);

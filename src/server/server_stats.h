@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "server/duration_histogram.h"
 #include "storage/retention.h"
 
 namespace steno {
@@ -22,6 +23,7 @@ struct ServerStats {
   std::atomic<uint64_t> audit_lost{0};   // lines that could not be written
   std::atomic<uint64_t> query_bytes{0};  // sent as results
   std::atomic<uint64_t> query_nanos{0};
+  DurationHistogram query_durations;
   std::atomic<uint64_t> packets_matched{0};
   std::atomic<uint64_t> packets_read{0};  // decoded and tested
   std::atomic<uint64_t> bytes_read{0};

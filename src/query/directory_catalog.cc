@@ -16,36 +16,16 @@
 namespace steno {
 namespace {
 
-// File systems take times from a clock that ticks every few milliseconds (CONFIG_HZ, at worst 10 ms).
-constexpr int64_t kRacyNs = 50 * kNsPerMs;
-
 // Loading a file is a few small reads that mostly wait: worth threads when there are thousands of them, at a
 // start.
 constexpr size_t kFilesPerLoader = 128;
 constexpr size_t kMaxLoaders = 16;
-
-int64_t ToNs(const timespec& time) { return int64_t{time.tv_sec} * kNsPerSecond + time.tv_nsec; }
 
 bool ByName(const std::shared_ptr<const PublishedFile>& a, const std::shared_ptr<const PublishedFile>& b) {
   return std::tuple(a->file_id(), a->name()) < std::tuple(b->file_id(), b->name());
 }
 
 }  // namespace
-
-Result<bool> DirectoryWatch::NeedsReading() {
-  const int64_t now = WallNs();
-  struct stat info{};
-  if (::stat(path_.c_str(), &info) != 0) {
-    Forget();
-    return Fail(Error::System("stat " + path_));
-  }
-  const Stamp stamp{info.st_dev, info.st_ino, ToNs(info.st_mtim), ToNs(info.st_ctim)};
-  if (known_ && !racy_ && stamp == stamp_) return false;
-  stamp_ = stamp;
-  known_ = true;
-  racy_ = now - std::max(stamp.modified_ns, stamp.changed_ns) < kRacyNs;
-  return true;
-}
 
 DirectoryCatalog::DirectoryCatalog(StoreDirectory directory, uint32_t thread, std::shared_ptr<ProblemLog> log,
                                    IndexCache& cache)

@@ -177,6 +177,11 @@ void IndexRebuilder::Do(const StoreDirectory& directory, const Work& work, const
     const std::lock_guard lock(mutex_);
     orphans_.erase(path);
   }
+  if (status && ::access(path.c_str(), F_OK) != 0) {
+    // Deleted by retention meanwhile, with the index that was there then.
+    ::unlink((directory.index_directory + "/" + work.name).c_str());
+    return;
+  }
   if (status) {
     (compact ? stats_.compacted_indexes : stats_.rebuilt_indexes).fetch_add(1);
     STENO_INFO("{} the index of {} in {} ms", compact ? "sealed" : "rebuilt", path,

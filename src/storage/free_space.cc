@@ -40,30 +40,49 @@ std::string TopOf(std::string directory) {
   }
 }
 
-}  // namespace
+struct Located {
+  dev_t device = 0;
+  uint32_t project = 0;  // that new files belong to
+};
 
-Result<SpacePool> PoolOf(const std::string& directory) {
+Result<Located> Locate(const std::string& directory) {
   STENO_TRY(const UniqueFd fd, OpenFile(directory, O_RDONLY | O_DIRECTORY));
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return Fail(Error::System("stat " + directory));
-  SpacePool pool{info.st_dev, 0};
+  Located located{info.st_dev, 0};
   // File systems without projects refuse it.
   struct fsxattr attributes{};
   if (::ioctl(fd.get(), FS_IOC_FSGETXATTR, &attributes) == 0 &&
       (attributes.fsx_xflags & FS_XFLAG_PROJINHERIT) != 0) {
-    pool.project = attributes.fsx_projid;
+    located.project = attributes.fsx_projid;
   }
+  return located;
+}
+
+}  // namespace
+
+SpaceMeasure WithinQuota(const SpaceMeasure& own, const SpaceMeasure& whole) {
+  SpaceMeasure measure = own;
+  measure.quota = own.total_bytes != whole.total_bytes;
+  measure.free_bytes = std::min(own.free_bytes, whole.free_bytes);
+  return measure;
+}
+
+Result<SpacePool> PoolOf(const std::string& directory) {
+  STENO_TRY(const Located located, Locate(directory));
+  SpacePool pool{located.device, located.project};
+  if (pool.project == 0) return pool;
+  STENO_TRY(const SpaceMeasure measure, MeasureSpace(directory));
+  if (!measure.quota) pool.project = 0;
   return pool;
 }
 
 Result<SpaceMeasure> MeasureSpace(const std::string& directory) {
-  STENO_TRY(SpaceMeasure measure, Statfs(directory));
-  const auto pool = PoolOf(directory);
-  if (!pool || pool->project == 0) return measure;
+  STENO_TRY(const SpaceMeasure own, Statfs(directory));
+  const auto located = Locate(directory);
+  if (!located || located->project == 0) return own;
   STENO_TRY(const SpaceMeasure whole, Statfs(TopOf(directory)));
-  measure.quota = measure.total_bytes != whole.total_bytes;
-  measure.free_bytes = std::min(measure.free_bytes, whole.free_bytes);
-  return measure;
+  return WithinQuota(own, whole);
 }
 
 void FreeSpace::Measured(const SpaceMeasure& measure, int64_t now_ns) {

@@ -25,14 +25,17 @@ struct SpaceMeasure {
 
 // By statfs(2). Free is f_bavail, which leaves out what the file system keeps for root: stenotype is not
 // root, so an ext4 disk with 5 % reserved would be full for it at "5 % free". Total is f_blocks. (df shows
-// the same two.) In a directory whose files belong to a project with a quota (ext4, XFS) the total is that
-// quota, and free is what is left of it, or of the file system where that is less.
+// the same two.) A directory that gives its files a project with a quota (ext4, XFS) shows that instead.
 Result<SpaceMeasure> MeasureSpace(const std::string& directory);
 
-// What a directory takes its space from: a file system, or a project in it.
+// What holds where a directory shows `own` and its file system as a whole `whole`: a quota is no promise, the
+// file system may be full before.
+SpaceMeasure WithinQuota(const SpaceMeasure& own, const SpaceMeasure& whole);
+
+// What a directory takes its space from: a file system, or a project's quota in it.
 struct SpacePool {
   uint64_t device = 0;
-  uint32_t project = 0;  // that new files of the directory belong to; 0: none
+  uint32_t project = 0;  // 0: none that has a quota
   auto operator<=>(const SpacePool&) const = default;
 };
 Result<SpacePool> PoolOf(const std::string& directory);

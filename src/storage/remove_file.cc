@@ -24,13 +24,15 @@ Holder FindHolder(int fd) {
   return errno == EAGAIN ? Holder::kSomebody : Holder::kUnknown;
 }
 
-// Truncates the file to nothing, in steps, as long as `go_on`.
+// Truncates the file to nothing, in steps, as long as `go_on`. The last step, too: what the file system frees
+// at the end of a file it may free later (XFS), and nobody could tell how much is free until then.
 void CutDown(int fd, uint64_t bytes, const std::function<bool()>& go_on, const std::function<void()>& pause) {
   while (bytes > kRemovalStepBytes) {
     bytes -= kRemovalStepBytes;
     if (!go_on() || ::ftruncate(fd, static_cast<off_t>(bytes)) != 0) return;
     pause();
   }
+  if (!go_on() || ::ftruncate(fd, 0) != 0) return;  // then it is freed with the last descriptor
 }
 
 // Not F_WRLCK any more: somebody was about to open the file, and waits for the lease to end.

@@ -38,8 +38,9 @@ uint64_t RetentionInventory::Sizes::Of(uint64_t id) const {
   return at != files.end() && at->id == id ? bytes[static_cast<size_t>(at - files.begin())] : 0;
 }
 
-// Sets seen_us of files_, which are sorted by name.
+// Sets seen_us of files_ and puts them in order.
 void RetentionInventory::NoteFuture(uint64_t now_us) {
+  if (!future_.empty()) std::ranges::sort(files_, {}, IdOf);
   std::vector<InventoryFile> future;
   for (InventoryFile& entry : files_) {
     const auto known = std::ranges::lower_bound(future_, entry.file.id, {}, IdOf);
@@ -57,9 +58,28 @@ void RetentionInventory::NoteFuture(uint64_t now_us) {
   });
 }
 
+Result<bool> RetentionInventory::NeedsReading() {
+  STENO_TRY(const bool packets, packets_watch_.NeedsReading());
+  STENO_TRY(const bool indexes, index_watch_.NeedsReading());
+  return packets || indexes || young_orphans_;
+}
+
 Status RetentionInventory::Refresh(uint64_t now_us, bool with_bytes) {
+  STENO_TRY(const bool changed, NeedsReading());
+  if (changed) {
+    if (Status read = Read(with_bytes); !read) {
+      packets_watch_.Forget();
+      return read;
+    }
+  }
+  NoteFuture(now_us);
+  return {};
+}
+
+Status RetentionInventory::Read(bool with_bytes) {
   files_.clear();
   orphans_.clear();
+  young_orphans_ = false;
   // The packets first: FindOrphanIndexes() wants it so.
   STENO_TRY(std::vector<DirectoryEntry> packet_entries, ListEntries(packets_directory_));
   STENO_TRY(std::vector<DirectoryEntry> index_entries, ListEntries(index_directory_));
@@ -67,7 +87,11 @@ Status RetentionInventory::Refresh(uint64_t now_us, bool with_bytes) {
   const std::vector<NamedFile> indexes = SelectPacketFiles(std::move(index_entries));
   for (const NamedFile& orphan : FindOrphanIndexes(packets, indexes)) {
     std::string path = index_directory_ + "/" + orphan.name;
-    if (IsAbandonedIndex(path)) orphans_.push_back(std::move(path));
+    if (IsAbandonedIndex(path)) {
+      orphans_.push_back(std::move(path));
+    } else {
+      young_orphans_ = true;
+    }
   }
   if (with_bytes) {
     packet_sizes_.Update(packets_directory_, packets);
@@ -77,7 +101,6 @@ Status RetentionInventory::Refresh(uint64_t now_us, bool with_bytes) {
     const uint64_t bytes = with_bytes ? packet_sizes_.Of(file.id) + index_sizes_.Of(file.id) : 0;
     files_.push_back({std::move(file), 0, bytes});
   }
-  NoteFuture(now_us);
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/directory_watch.h"
 #include "base/result.h"
 #include "storage/file_names.h"
 
@@ -25,10 +26,13 @@ struct InventoryFile {
 class RetentionInventory {
  public:
   RetentionInventory(std::string packets_directory, std::string index_directory)
-      : packets_directory_(std::move(packets_directory)), index_directory_(std::move(index_directory)) {}
+      : packets_directory_(std::move(packets_directory)),
+        index_directory_(std::move(index_directory)),
+        packets_watch_(packets_directory_),
+        index_watch_(index_directory_) {}
 
-  // Lists both directories. `with_bytes`: finds out sizes, too; published files keep theirs, so only new ones
-  // cost a look. An error leaves the inventory empty.
+  // Lists both directories if they have changed. `with_bytes` (always the same): finds out sizes, too;
+  // published files keep theirs, so only new ones cost a look. After an error there is no inventory.
   Status Refresh(uint64_t now_us, bool with_bytes);
 
   // Oldest first.
@@ -45,12 +49,17 @@ class RetentionInventory {
     [[nodiscard]] uint64_t Of(uint64_t id) const;
   };
 
+  [[nodiscard]] Result<bool> NeedsReading();
+  Status Read(bool with_bytes);
   void NoteFuture(uint64_t now_us);
 
   std::string packets_directory_;
   std::string index_directory_;
+  DirectoryWatch packets_watch_;
+  DirectoryWatch index_watch_;
   std::vector<InventoryFile> files_;
   std::vector<std::string> orphans_;
+  bool young_orphans_ = false;  // there are some that may be about to get their packets
   Sizes packet_sizes_;
   Sizes index_sizes_;
   std::vector<InventoryFile> future_;  // those with seen_us, by name

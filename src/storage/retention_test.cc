@@ -235,6 +235,17 @@ TEST(FreeSpace, CountsWhatReadersHoldForAsLongAsTheyDo) {
   EXPECT_DOUBLE_EQ(space.free_percent(), 5);
 }
 
+TEST(FreeSpace, AQuotaIsNoPromise) {
+  const auto expect = [](const SpaceMeasure& measure, uint64_t total, uint64_t free, bool quota) {
+    EXPECT_EQ(measure.total_bytes, total);
+    EXPECT_EQ(measure.free_bytes, free);
+    EXPECT_EQ(measure.quota, quota);
+  };
+  expect(WithinQuota({100, 70}, {1000, 500}), 100, 70, true);
+  expect(WithinQuota({100, 70}, {1000, 30}), 100, 30, true);
+  expect(WithinQuota({1000, 500}, {1000, 500}), 1000, 500, false);
+}
+
 TEST(FreeSpace, MeasuresAsDfDoes) {
   const testing::TempDir dir;
   const bool ran = OnSmallDisk(dir.path(), 8, [&] {

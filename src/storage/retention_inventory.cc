@@ -66,7 +66,8 @@ Result<bool> RetentionInventory::NeedsReading() {
 
 Status RetentionInventory::Refresh(uint64_t now_us, bool with_bytes) {
   STENO_TRY(const bool changed, NeedsReading());
-  if (changed) {
+  if (changed || with_bytes != with_bytes_) {
+    with_bytes_ = with_bytes;
     if (Status read = Read(with_bytes); !read) {
       packets_watch_.Forget();
       return read;

@@ -31,8 +31,8 @@ class RetentionInventory {
         packets_watch_(packets_directory_),
         index_watch_(index_directory_) {}
 
-  // Lists both directories if they have changed. `with_bytes` (always the same): finds out sizes, too;
-  // published files keep theirs, so only new ones cost a look. After an error there is no inventory.
+  // Lists both directories if they have changed. `with_bytes`: finds out sizes, too; published
+  // files keep theirs, so only new ones cost a look. After an error there is no inventory.
   Status Refresh(uint64_t now_us, bool with_bytes);
 
   // Oldest first.
@@ -59,6 +59,7 @@ class RetentionInventory {
   DirectoryWatch index_watch_;
   std::vector<InventoryFile> files_;
   std::vector<std::string> orphans_;
+  bool with_bytes_ = false;
   bool young_orphans_ = false;  // there are some that may be about to get their packets
   Sizes packet_sizes_;
   Sizes index_sizes_;

@@ -1,4 +1,5 @@
 """A server without a capture, over directories whose files the test makes: what retention leaves there is exact."""
+import fcntl
 import json
 import os
 import re
@@ -32,13 +33,15 @@ class Pair:
         for directory, bytes_ in ((self.indexes, index_size), (self.packets, size)):
             hidden, final = "%s/.%d" % (directory, name), "%s/%d" % (directory, name)
             with open(hidden, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # else it is one that a crash left behind
                 os.posix_fallocate(file.fileno(), 0, bytes_)
                 if directory == self.indexes:  # as one of the incumbent ends: the server leaves those as they are
                     file.seek(bytes_ - 8)
                     file.write(bytes.fromhex("57fb808b247547db"))
-            ns = (name + MINUTE if last is None else last) * 1000
-            os.utime(hidden, ns=(ns, ns))
-            os.rename(hidden, final)
+                file.flush()
+                ns = (name + MINUTE if last is None else last) * 1000
+                os.utime(hidden, ns=(ns, ns))
+                os.rename(hidden, final)
 
     def names(self):
         """Of the packet files; the indexes must be the same."""

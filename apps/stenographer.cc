@@ -54,7 +54,7 @@ int Run(const ServerFlags& flags) {
   const auto loaded = LoadServerConfig(flags.config_path);
   if (!loaded) return Die(flags, loaded.error().message);
   for (const std::string& warning : loaded->warnings) STENO_WARN("{}: {}", flags.config_path, warning);
-  auto server = Server::Start(loaded->config);
+  auto server = Server::Start(loaded->config, loaded->warnings);
   if (!server) return Die(flags, flags.config_path + ": " + server.error().message);
   STENO_INFO("stenographer {} runs", kServerVersion);
   int signal = 0;

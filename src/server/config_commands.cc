@@ -42,15 +42,25 @@ int ExplainRetentionOf(const std::string& path) {
   return 0;
 }
 
-void ReloadFromFile(Server& server, const std::string& path) {
+namespace {
+
+void TryReload(Server& server, const std::string& path) {
   const auto loaded = LoadServerConfig(path);
   if (!loaded) return STENO_ERROR("not reloaded: {}", loaded.error().message);
   for (const std::string& warning : loaded->warnings) STENO_WARN("{}: {}", path, warning);
-  const auto changes = server.Reload(loaded->config);
+  const auto changes = server.Reload(loaded->config, loaded->warnings);
   if (!changes) return STENO_ERROR("not reloaded: {}: {}", path, changes.error().message);
   STENO_INFO("reloaded: certificates; changed keys: {}", Joined(changes->taken));
   if (!changes->need_restart.empty())
     STENO_WARN("changed, but without effect before the next start: {}", Joined(changes->need_restart));
+}
+
+}  // namespace
+
+void ReloadFromFile(Server& server, const std::string& path) {
+  server.BeginReload();
+  TryReload(server, path);
+  server.EndReload();
 }
 
 }  // namespace steno

@@ -191,4 +191,10 @@ void Maintenance::Recover(const std::stop_token& stop) {
   if (!published.empty()) on_recovered_(published);
 }
 
+std::vector<const Ticker*> Maintenance::limit_keepers() const {
+  std::vector<const Ticker*> tickers{&store_refresh_};
+  for (const auto& disk : disks_) tickers.push_back(&disk->ticker);
+  return tickers;
+}
+
 }  // namespace steno

@@ -42,6 +42,9 @@ class Maintenance {
   // Other limits for the same directories.
   void SetLimits(std::vector<RetentionDirectory> directories);
 
+  // The threads that keep limits, which are never at one turn for long. Valid as long as this is.
+  [[nodiscard]] std::vector<const Ticker*> limit_keepers() const;
+
   // Hidden files may have been left behind: look for them.
   void RequestRecovery() {
     recovery_requested_ = true;

@@ -13,13 +13,17 @@
 #include "server/audit_log.h"
 #include "server/capture_group.h"
 #include "server/capture_pressure.h"
+#include "server/capture_rates.h"
 #include "server/http/http_server.h"
 #include "server/index_rebuilder.h"
 #include "server/maintenance.h"
 #include "server/metrics.h"
+#include "server/notify.h"
 #include "server/query_service.h"
 #include "server/rpc/rpc_server.h"
+#include "server/service_watch.h"
 #include "server/stats_page.h"
+#include "server/status_page.h"
 
 namespace steno {
 namespace {
@@ -54,6 +58,8 @@ HttpServerOptions HttpOptions(const ServerConfig& config) {
 }
 
 constexpr std::chrono::milliseconds kGovernPause{100};
+constexpr std::chrono::milliseconds kAnswerTime{5000};  // of the network thread, which never waits
+constexpr int64_t kStuckNs = 300 * kNsPerSecond;        // of threads that read and delete files
 
 // With what each of 16 queries may hold of its own, and its result on the way, less than 256 MiB.
 constexpr uint64_t kQueryMemoryBytes = 128 << 20;
@@ -68,14 +74,22 @@ struct Server::Impl {
         governor(uint64_t{config.query.max_read_mbps} * 1'000'000) {}
 
   Status Start();
-  Result<ConfigChanges> Reload(const ServerConfig& fresh);
+  Status TakeSockets(HttpServerOptions& options);
+  std::string StatusText();
+  std::string StuckThread();
+  void WatchService();
+  Result<ConfigChanges> Reload(const ServerConfig& fresh, std::vector<std::string> fresh_warnings);
   ServerConfig CurrentConfig();
   Status MakeQueries();
   ServerPages MakePages();
   void Govern();
 
+  const int64_t started_ns = WallNs();
+  const Notifier notifier = Notifier::FromEnvironment();
+  std::vector<PassedSocket> passed;  // that have not been taken over
   std::mutex config_mutex;
-  ServerConfig config;  // guarded by config_mutex once it runs
+  ServerConfig config;                // guarded by config_mutex once it runs
+  std::vector<std::string> warnings;  // the same
   ServerStats stats;
   Store store;
   ReadGovernor governor;
@@ -89,11 +103,15 @@ struct Server::Impl {
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<RpcServer> rpc;  // none if not configured
   CapturePressure pressure;
+  CaptureRates rates;
   std::unique_ptr<Ticker> governing;
+  std::unique_ptr<ServiceWatch> watch;
 };
 
 void Server::Impl::Govern() {
-  governor.Adjust(pressure.Sample(captures->states()), MonotonicNs());
+  const std::vector<CaptureState> states = captures->states();
+  rates.Sample(states, MonotonicNs());
+  governor.Adjust(pressure.Sample(states), MonotonicNs());
   const ReadGovernor::Totals totals = governor.totals();
   stats.read_bytes_per_second = totals.bytes_per_second;
   stats.read_waits = totals.waits;
@@ -107,7 +125,8 @@ ServerPages Server::Impl::MakePages() {
   return {[this] { return StatsPage(stats, store.totals(), captures->states()); },
           [this] { return MetricsPage(stats, store.totals(), captures->states()); },
           [this] { return ToJson(CurrentConfig()); },
-          [this] { return NotReadyReasons(captures->states(), MonotonicNs()); }};
+          [this] { return NotReadyReasons(captures->states(), MonotonicNs()); },
+          [this] { return StatusText(); }};
 }
 
 Status Server::Impl::MakeQueries() {
@@ -134,7 +153,9 @@ Status Server::Impl::Start() {
       directories, store, stats,
       [this](const std::vector<std::string>& paths) { rebuilder->AddOrphans(paths); });
   captures = std::move(prepared);
-  STENO_TRY(http, HttpServer::Start(HttpOptions(config), *queries, *admission, MakePages()));
+  HttpServerOptions options = HttpOptions(config);
+  STENO_CHECK_OK(TakeSockets(options));
+  STENO_TRY(http, HttpServer::Start(options, *queries, *admission, MakePages()));
   if (config.rpc) {
     STENO_TRY(rpc, RpcServer::Start(*config.rpc, config.tls, *queries, *admission));
   }
@@ -143,7 +164,58 @@ Status Server::Impl::Start() {
     Govern();
     return kGovernPause;
   });
+  WatchService();
   return {};
+}
+
+// A socket of the service manager takes the place of one of the configuration: by its name "metrics", else by
+// its kind.
+Status Server::Impl::TakeSockets(HttpServerOptions& options) {
+  for (PassedSocket& socket : passed) {
+    int& place = socket.unix_socket         ? options.unix_fd
+                 : socket.name == "metrics" ? options.metrics_fd
+                                            : options.tls_fd;
+    if (place >= 0)
+      return Fail(
+          Error::Invalid("the service manager has opened two sockets for one purpose: " + socket.name));
+    place = socket.fd.release();
+    STENO_INFO("taking over a socket of the service manager for {}", socket.unix_socket ? "UnixSocket"
+                                                                     : socket.name == "metrics"
+                                                                         ? "Metrics"
+                                                                         : "Host, Port");
+  }
+  return {};
+}
+
+std::string Server::Impl::StatusText() {
+  StatusInput input;
+  input.started_ns = started_ns;
+  input.captures = captures->states();
+  input.rates = rates.rates();
+  input.not_ready = NotReadyReasons(input.captures, MonotonicNs());
+  {
+    const std::lock_guard lock(config_mutex);
+    input.config_warnings = warnings;
+  }
+  const ServerConfig current = CurrentConfig();
+  input.directories =
+      Retention::Explain(DistinctDirectories(current.threads, current.interfaces.size())).states;
+  return StatusPage(input, stats);
+}
+
+std::string Server::Impl::StuckThread() {
+  if (!http->Answers(kAnswerTime)) return "the network thread";
+  std::vector<const Ticker*> tickers = maintenance->limit_keepers();
+  tickers.push_back(governing.get());
+  return StuckTicker(tickers, kStuckNs, MonotonicNs());
+}
+
+void Server::Impl::WatchService() {
+  if (!notifier.listening()) return;
+  watch = std::make_unique<ServiceWatch>(
+      notifier, ServiceWatch::Sources{[this] { return captures->states(); },
+                                      [this] { return NotReadyReasons(captures->states(), MonotonicNs()); },
+                                      [this] { return StuckThread(); }});
 }
 
 ServerConfig Server::Impl::CurrentConfig() {
@@ -152,7 +224,8 @@ ServerConfig Server::Impl::CurrentConfig() {
 }
 
 // What can fail comes first.
-Result<ConfigChanges> Server::Impl::Reload(const ServerConfig& fresh) {
+Result<ConfigChanges> Server::Impl::Reload(const ServerConfig& fresh,
+                                           std::vector<std::string> fresh_warnings) {
   ConfigChanges changes = CompareConfigs(CurrentConfig(), fresh);
   const ServerConfig& effective = changes.effective;
   STENO_CHECK_OK(http->ReloadTls(TlsFilesOf(effective)));
@@ -163,12 +236,15 @@ Result<ConfigChanges> Server::Impl::Reload(const ServerConfig& fresh) {
   governor.SetLimit(uint64_t{effective.query.max_read_mbps} * 1'000'000);
   const std::lock_guard lock(config_mutex);
   config = effective;
+  warnings = std::move(fresh_warnings);
   return changes;
 }
 
-Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
+Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, std::vector<std::string> warnings) {
   RaiseFileLimit(config.max_open_files);
   auto impl = std::make_unique<Impl>(config);
+  impl->warnings = std::move(warnings);
+  STENO_TRY(impl->passed, TakePassedSockets());
   STENO_CHECK_OK(impl->Start());
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
@@ -177,9 +253,17 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() { Stop(); }
 
-Result<ConfigChanges> Server::Reload(const ServerConfig& config) { return impl_->Reload(config); }
+Result<ConfigChanges> Server::Reload(const ServerConfig& config, std::vector<std::string> warnings) {
+  return impl_->Reload(config, std::move(warnings));
+}
+
+void Server::BeginReload() { impl_->notifier.Reloading(); }
+
+void Server::EndReload() { impl_->notifier.Ready(); }
 
 void Server::Stop() {
+  if (impl_->watch) impl_->watch->Stop();
+  impl_->notifier.Stopping();
   impl_->captures->RequestStop();  // it ends while the clients are told
   if (impl_->rpc) impl_->rpc->BeginStop();
   impl_->http->Stop();  // cancels all queries, those of gRPC as well

@@ -132,6 +132,15 @@ std::string StatsPage(const ServerStats& stats, const Store::Totals& totals,
   values["index_cache_files_with_filters"] = Clamp(totals.index_cache.files_with_filters);
   values["index_cache_files_with_fences"] = Clamp(totals.index_cache.files_with_fences);
   values["index_cache_evictions"] = Clamp(totals.index_cache.evictions);
+  // An index is one file and one lookup here; there are no sets of lookups, and hidden files are recovered.
+  const uint64_t opened = stats.files_opened.load(std::memory_order_relaxed);
+  const uint64_t lookups = opened - std::min(opened, stats.files_scanned.load(std::memory_order_relaxed));
+  for (const char* name : {"indexfile_reads", "index_base_lookups_started", "index_base_lookups_finished"})
+    values[name] = Clamp(lookups);
+  for (const char* name : {"index_set_lookups_started", "index_set_lookups_finished",
+                           "index_set_lookup_nanos", "removed_hidden_files"}) {
+    values[name] = 0;
+  }
   values["unindexed_files"] = Clamp(totals.unindexed_files);
   values["stenotype_running"] = std::ranges::all_of(captures, &CaptureState::running) ? 1 : 0;
   for (const CaptureState& capture : captures) {

@@ -88,19 +88,6 @@ bool Stalled(const ArenaList& arenas, int64_t started_ns, int64_t stall_ns) {
   });
 }
 
-// What the arena says of its disk. It is stenotype's, and not trusted to make sense.
-std::optional<std::string> DiskTroubleText(const CaptureCounters& counters) {
-  const uint64_t error = counters.disk_errno.load(std::memory_order_relaxed);
-  if (error == 0) return std::nullopt;
-  const std::string text = error == static_cast<uint64_t>(kDiskStalled) ? "writes do not complete"
-                           : error < 4096 ? std::strerror(static_cast<int>(error))
-                                          : "unknown error";
-  const uint64_t since_ns = counters.disk_trouble_since_ns.load(std::memory_order_relaxed);
-  const auto since = static_cast<time_t>(std::min(since_ns, static_cast<uint64_t>(WallNs())) / kNsPerSecond);
-  return fmt::format("{}, since {:%Y-%m-%dT%H:%M:%SZ}; {} packets were lost so far", text, fmt::gmtime(since),
-                     counters.disk_trouble_drops.load(std::memory_order_relaxed));
-}
-
 // Grows when files may have been left hidden by a stenotype that lives on.
 uint64_t CountLeftovers(const ArenaList& arenas) {
   uint64_t count = 0;
@@ -114,6 +101,19 @@ uint64_t CountLeftovers(const ArenaList& arenas) {
 }
 
 }  // namespace
+
+// What the arena says of its disk. It is stenotype's, and not trusted to make sense.
+std::optional<std::string> DiskTroubleText(const CaptureCounters& counters) {
+  const uint64_t error = counters.disk_errno.load(std::memory_order_relaxed);
+  if (error == 0) return std::nullopt;
+  const std::string text = error == static_cast<uint64_t>(kDiskStalled) ? "writes do not complete"
+                           : error < 4096 ? std::strerror(static_cast<int>(error))
+                                          : "unknown error";
+  const uint64_t since_ns = counters.disk_trouble_since_ns.load(std::memory_order_relaxed);
+  const auto since = static_cast<time_t>(std::min(since_ns, static_cast<uint64_t>(WallNs())) / kNsPerSecond);
+  return fmt::format("{}, since {:%Y-%m-%dT%H:%M:%SZ}; {} packets were lost so far", text, fmt::gmtime(since),
+                     counters.disk_trouble_drops.load(std::memory_order_relaxed));
+}
 
 std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_ns) {
   const std::string where = "interface " + state.interface + ": ";
@@ -257,11 +257,12 @@ std::string Supervisor::Watch(ChildProcess& child, const ArenaList& arenas) {
   const int64_t started_ns = MonotonicNs();
   int64_t kill_ns = INT64_MAX;
   uint64_t leftovers = 0;
+  std::string why;  // it is killed
   for (;;) {
     if (const uint64_t count = CountLeftovers(arenas); std::exchange(leftovers, count) != count) {
       options_.on_leftovers();
     }
-    if (auto how = child.Reap()) return *how;
+    if (auto how = child.Reap()) return *how + why;
     if (kill_ns == INT64_MAX && stop_.stop_requested()) {
       child.Send(SIGTERM);
       kill_ns = MonotonicNs() + options_.stop_grace_ns;
@@ -271,8 +272,10 @@ std::string Supervisor::Watch(ChildProcess& child, const ArenaList& arenas) {
       child.Send(SIGKILL);
       kill_ns = MonotonicNs() + options_.stop_grace_ns;
     } else if (kill_ns == INT64_MAX && Stalled(arenas, started_ns, options_.stall_ns)) {
-      STENO_ERROR("stenotype has not moved for {} s: killing process {}", options_.stall_ns / kNsPerSecond,
-                  child.pid());
+      STENO_ERROR("stenotype for interface {} has not moved for {} s: killing process {}", options_.interface,
+                  options_.stall_ns / kNsPerSecond, child.pid());
+      why = fmt::format(": it was killed, since a thread had not moved for {} s",
+                        options_.stall_ns / kNsPerSecond);
       child.Send(SIGKILL);
       kill_ns = MonotonicNs() + options_.stop_grace_ns;
     }
@@ -287,6 +290,9 @@ std::string Supervisor::NoteExit(const ChildProcess* child, const std::string& h
     state_.running = false;
     state_.pid = -1;
     state_.last_exit = how;
+    state_.last_exit_ns = WallNs();
+    state_.last_words.clear();
+    if (child != nullptr) state_.last_words.assign(child->last_lines().begin(), child->last_lines().end());
   }
   if (child != nullptr) {
     STENO_ERROR("stenotype for interface {} ended with {}; its last lines: {}", options_.interface, how,

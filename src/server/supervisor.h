@@ -49,7 +49,9 @@ struct CaptureState {
   bool awaits_interface = false;  // it does not exist
   pid_t pid = -1;
   uint64_t starts = 0;
-  std::string last_exit;  // empty: it has not ended yet
+  std::string last_exit;                // empty: it has not ended yet
+  int64_t last_exit_ns = 0;             // wall clock
+  std::vector<std::string> last_words;  // the last lines of its stderr before that
   ArenaList arenas;
   std::vector<std::string> directories;  // of packets, by thread
 };
@@ -57,6 +59,9 @@ struct CaptureState {
 // What keeps the capture from being ready, one sentence each; empty: packets of all threads are being
 // recorded.
 std::vector<std::string> NotReadyReasons(const CaptureState& state, int64_t now_ns);
+
+// What a capture thread says of its disk, if there is trouble: a sentence's part.
+std::optional<std::string> DiskTroubleText(const CaptureCounters& counters);
 
 class Supervisor {
  public:

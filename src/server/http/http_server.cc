@@ -16,6 +16,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -202,7 +203,8 @@ void Assign(tcp::acceptor& acceptor, UniqueFd listener) {
 Status HttpServer::Impl::ListenForTls() {
   STENO_TRY(SslContext context, MakeTlsContext(options.tls_files));
   tls.emplace(context.release());
-  auto listener = ListenTcp(options.host, options.port);
+  Result<UniqueFd> listener = options.tls_fd >= 0 ? Result<UniqueFd>(UniqueFd(options.tls_fd))
+                                                  : ListenTcp(options.host, options.port);
   if (!listener) return Fail(std::move(listener).error().With("Host, Port"));
   STENO_TRY(port, BoundPort(listener->get()));
   Assign(tls_acceptor, std::move(*listener));
@@ -211,7 +213,9 @@ Status HttpServer::Impl::ListenForTls() {
 }
 
 Status HttpServer::Impl::ListenForLocalUsers() {
-  auto listener = ListenUnix(options.unix_socket, options.unix_socket_group);
+  Result<UniqueFd> listener = options.unix_fd >= 0
+                                  ? Result<UniqueFd>(UniqueFd(options.unix_fd))
+                                  : ListenUnix(options.unix_socket, options.unix_socket_group);
   if (!listener) return Fail(std::move(listener).error().With("UnixSocket"));
   unix_acceptor.assign(UnixProtocol(), listener->release());
   STENO_INFO("listening for local users on {}", options.unix_socket);
@@ -219,7 +223,8 @@ Status HttpServer::Impl::ListenForLocalUsers() {
 }
 
 Status HttpServer::Impl::ListenForMetrics() {
-  auto listener = ListenTcp(options.metrics_host, options.metrics_port);
+  Result<UniqueFd> listener = options.metrics_fd >= 0 ? Result<UniqueFd>(UniqueFd(options.metrics_fd))
+                                                      : ListenTcp(options.metrics_host, options.metrics_port);
   if (!listener) return Fail(std::move(listener).error().With("Metrics"));
   Assign(metrics_acceptor, std::move(*listener));
   STENO_INFO("listening for /metrics on {}:{}", options.metrics_host, options.metrics_port);
@@ -320,9 +325,9 @@ HttpServer::~HttpServer() { Stop(); }
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& options, QueryService& queries,
                                                       Admission& admission, ServerPages pages) {
   auto impl = std::make_unique<Impl>(options, queries, admission, std::move(pages));
-  if (options.tls) STENO_CHECK_OK(impl->ListenForTls());
-  if (!options.unix_socket.empty()) STENO_CHECK_OK(impl->ListenForLocalUsers());
-  if (options.metrics_port != 0) STENO_CHECK_OK(impl->ListenForMetrics());
+  if (options.tls || options.tls_fd >= 0) STENO_CHECK_OK(impl->ListenForTls());
+  if (!options.unix_socket.empty() || options.unix_fd >= 0) STENO_CHECK_OK(impl->ListenForLocalUsers());
+  if (options.metrics_port != 0 || options.metrics_fd >= 0) STENO_CHECK_OK(impl->ListenForMetrics());
   Impl* self = impl.get();
   const auto accept = [self](auto& acceptor) {
     if (acceptor.is_open()) asio::co_spawn(self->io, self->Accept(acceptor), asio::detached);
@@ -335,6 +340,13 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& o
     self->io.run();
   });
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+bool HttpServer::Answers(std::chrono::milliseconds within) {
+  // Shared: the answer may come after we have left.
+  const auto answer = std::make_shared<std::promise<void>>();
+  asio::post(impl_->io, [answer] { answer->set_value(); });
+  return answer->get_future().wait_for(within) == std::future_status::ready;
 }
 
 Status HttpServer::ReloadTls(const TlsFiles& files) { return impl_->ReloadTls(files); }

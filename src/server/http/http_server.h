@@ -25,7 +25,11 @@ struct HttpServerOptions {
   std::string unix_socket;  // empty: none
   std::string unix_socket_group;
   std::string metrics_host;
-  uint16_t metrics_port = 0;                    // for /metrics, /healthz and /readyz without TLS; 0: none
+  uint16_t metrics_port = 0;  // for /metrics, /healthz and /readyz without TLS; 0: none
+  // Listening sockets to take over instead of opening these; -1: none.
+  int tls_fd = -1;
+  int unix_fd = -1;
+  int metrics_fd = -1;
   unsigned max_connections = 512;               // further clients wait to be accepted
   std::chrono::milliseconds slot_wait{10'000};  // how long a query may wait for its turn
 };
@@ -46,6 +50,9 @@ class HttpServer {
   // Accepts nothing more, cancels all queries of the service, gives sessions two seconds to say so to their
   // clients, and closes them.
   void Stop();
+
+  // Whether the I/O thread does something that it is asked to within the time.
+  [[nodiscard]] bool Answers(std::chrono::milliseconds within);
 
   // The TCP port that was bound; 0 without TLS.
   [[nodiscard]] uint16_t port() const;

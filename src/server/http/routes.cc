@@ -12,7 +12,7 @@ namespace steno {
 namespace {
 
 constexpr const char* kPaths =
-    "/query, /query/explain, /metrics, /debug/stats, /debug/config, /healthz, /readyz";
+    "/query, /query/explain, /status, /metrics, /debug/stats, /debug/config, /healthz, /readyz";
 constexpr const char* kTextPlain = "text/plain; charset=utf-8";
 constexpr const char* kMetricsText = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -113,6 +113,8 @@ struct Page {
 constexpr std::array kPages = {
     Page{"/metrics", Operation::kStatus,
          [](const ServerPages& pages) { return HttpReply{200, pages.metrics(), kMetricsText, {}}; }},
+    Page{"/status", Operation::kStatus,
+         [](const ServerPages& pages) { return HttpReply{200, pages.status(), "application/json", {}}; }},
     Page{"/debug/stats", Operation::kStatus,
          [](const ServerPages& pages) { return HttpReply{200, pages.stats(), kTextPlain, {}}; }},
     Page{"/debug/config", Operation::kStatus,

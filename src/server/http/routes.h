@@ -31,6 +31,7 @@ struct ServerPages {
   std::function<std::string()> metrics;                 // /metrics
   std::function<std::string()> config;                  // /debug/config
   std::function<std::vector<std::string>()> not_ready;  // /readyz: reasons, none if ready
+  std::function<std::string()> status{};                // /status
 };
 
 // `now_ns`: wall clock, what relative times in queries count back from.

@@ -132,7 +132,7 @@ TEST_F(RoutesTest, Pages) {
 TEST_F(RoutesTest, UnknownPathsAndMethods) {
   const HttpReply missing = Reply({.method = "GET", .target = "/favicon.ico"});
   EXPECT_EQ(missing.status, 404u);
-  EXPECT_THAT(missing.body, HasSubstr("/query, /query/explain, /metrics"));
+  EXPECT_THAT(missing.body, HasSubstr("/query, /query/explain, /status, /metrics"));
   const HttpReply get = Reply({.method = "GET", .target = "/"});
   EXPECT_EQ(get.status, 405u);
   EXPECT_THAT(get.headers, ElementsAre(Pair("Allow", "POST")));

@@ -1,4 +1,5 @@
 #include "index/google_v2_gaps.h"
+#include "base/interrupt.h"
 
 #include <fmt/format.h>
 
@@ -115,6 +116,7 @@ Status GapFinder::FindUnlisted() {
 }
 
 Status GapFinder::ReadBlock(BlockEntry& block) {
+  STENO_CHECK_OK(CheckInterrupt());
   bytes_.resize(block.used_bytes);
   STENO_CHECK_OK(file_.Read(bytes_, block.file_offset));
   KernelBlockHeader header;
@@ -177,7 +179,7 @@ void GoogleGaps::Shrink() {
 Result<GoogleGaps> FindGoogleGaps(const std::string& index_path, const PacketFile& file,
                                   std::vector<BlockEntry> blocks) {
   static std::mutex one_at_a_time;
-  const std::lock_guard lock(one_at_a_time);
+  STENO_TRY(const auto lock, LockInterruptibly(one_at_a_time));
   STENO_TRY(const auto table, GoogleTable::Open(index_path));
   const uint64_t count = CountGranules(blocks);
   if (count > kMaxGranules)

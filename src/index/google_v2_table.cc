@@ -13,10 +13,13 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "index/byte_stream.h"
 
 namespace steno {
 namespace {
+
+constexpr size_t kBytesPerCheck = 256 * 1024;  // of a list of positions
 
 // table/format.h of LevelDB: two handles of two varints each, padded to 40 bytes, and this number.
 constexpr uint64_t kTableMagic = 0xdb4775248b80fb57;
@@ -109,10 +112,12 @@ Status GoogleTable::Scan(const std::string& first, const std::string& last,
   options.fill_cache = false;
   const std::unique_ptr<leveldb::Iterator> at(table_->NewIterator(options));
   for (at->Seek(first); at->Valid() && at->key().compare(last) <= 0; at->Next()) {
+    STENO_CHECK_OK(CheckInterrupt());
     if (at->key().size() != first.size()) continue;  // not a key of this attribute
     const leveldb::Slice list = at->value();
     if (list.size() % 4 != 0) return Fail(CorruptTable(path_, "a list of positions is cut off"));
     for (size_t i = 0; i < list.size(); i += 4) {
+      if (i % kBytesPerCheck == 0) STENO_CHECK_OK(CheckInterrupt());
       visit(LoadBe<uint32_t>(reinterpret_cast<const uint8_t*>(list.data()) + i));
     }
   }

@@ -39,7 +39,7 @@ class LiveIndex : public FlowIndex {
   [[nodiscard]] Status CheckStillValid() const {
     if (snapshot_.StillValid(segment_)) return {};
     return Fail(
-        Error{ErrorCode::kCancelled, 0, 0, "live index: its file was completed and sealed meanwhile"});
+        Error{ErrorCode::kStale, 0, 0, "live index: its file was completed and sealed meanwhile"});
   }
 
  private:

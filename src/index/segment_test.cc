@@ -39,8 +39,8 @@ TEST(SegmentTest, AResetEndsSnapshotsAndLiveIndexes) {
   EXPECT_TRUE(index->Match({}));
   segment.Start(2);
   EXPECT_FALSE(snapshot.StillValid(segment.segment()));
-  EXPECT_EQ(index->Match({}).error().code, ErrorCode::kCancelled);
-  EXPECT_EQ(index->Granules(FlowSet(index->flow_count(), true)).error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(index->Match({}).error().code, ErrorCode::kStale);
+  EXPECT_EQ(index->Granules(FlowSet(index->flow_count(), true)).error().code, ErrorCode::kStale);
 }
 
 TEST(SegmentTest, ResetRecoversFromAWriterThatDiedInIt) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/interrupt.h"
 #include "query/file_plan.h"
 #include "query/merge.h"
 
@@ -11,6 +12,7 @@ Status ExecuteQuery(const Expression& expression, const StoreSnapshot& snapshot,
                     const EmitPacket& emit, QueryStats& stats) {
   const PlanRequest request = MakePlanRequest(expression);
   if (request.bounds.Empty()) return {};
+  const InterruptScope scope([&options] { return !CheckStop(options); });
   STENO_TRY(std::vector<MergeSource> sources, CollectSources(snapshot, request.bounds, options));
   const uint64_t considered = sources.size();
   std::erase_if(sources, [&](const MergeSource& source) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/interrupt.h"
 #include "query/file_plan.h"
 #include "query/merge.h"
 #include "query/plan_ahead.h"
@@ -100,6 +101,7 @@ Result<QueryPlan> ExplainQuery(const Expression& expression, const StoreSnapshot
   plan.bounds = request.bounds;
   ListTerms(expression, plan);
   plan.files.total = snapshot.size();
+  const InterruptScope scope([&options] { return !CheckStop(options); });
   STENO_TRY(const std::vector<MergeSource> sources, CollectSources(snapshot, request.bounds, options));
   plan.files.outside_time = snapshot.size() - sources.size();
   std::vector<const StoredFile*> files;
@@ -112,6 +114,7 @@ Result<QueryPlan> ExplainQuery(const Expression& expression, const StoreSnapshot
   for (size_t at = 0; at < files.size(); ++at) {
     STENO_CHECK_OK(CheckStop(options));
     const Result<FilePlan> file = plans.Take(at);
+    if (!file && file.error().code == ErrorCode::kCancelled) STENO_CHECK_OK(CheckStop(options));
     file ? AddFile(*file, plan) : AddFailure(file.error(), plan);
   }
   return plan;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/interrupt.h"
+
 #include "query/flow_select.h"
 
 namespace steno {
@@ -21,6 +23,7 @@ Result<std::vector<ReadUnit>> PlanUnits(const OpenedFile& opened, const PlanRequ
   const uint32_t selected = match.may.Count();
   if (selected != 0) {
     if (selected == opened.index->flow_count()) return PlanScan(opened.blocks, request.bounds);
+    STENO_CHECK_OK(CheckInterrupt());
     STENO_TRY(granules, opened.index->Granules(match.may));
   }
   return PlanGranules(opened.blocks, request.bounds, *opened.index, granules);
@@ -61,12 +64,14 @@ Result<FilePlan> PlanFile(const StoredFile& stored, const PlanRequest& request) 
     plan.ruled_out = true;
     return plan;
   }
+  STENO_CHECK_OK(CheckInterrupt());
   Result<OpenedFile> opened = stored.Open();
   for (int attempt = 1;; ++attempt) {
     if (!opened) return Fail(std::move(opened).error());
     Result<std::vector<ReadUnit>> units = PlanUnits(*opened, request);
     if (units) return Finish(std::move(*opened), std::move(*units), request);
-    const bool reset = units.error().code == ErrorCode::kCancelled && attempt < kMaxAttempts;
+    if (units.error().code == ErrorCode::kCancelled) return Fail(std::move(units).error());
+    const bool reset = units.error().code == ErrorCode::kStale && attempt < kMaxAttempts;
     opened = reset ? stored.Open() : stored.OpenForScan(units.error());
   }
 }

@@ -33,7 +33,7 @@ struct PlanRequest {
 };
 PlanRequest MakePlanRequest(const Expression& expression);
 
-// kNotFound: the file is gone. Other errors: nothing of the file can be read.
+// kNotFound: the file is gone. kCancelled. Other errors: nothing of the file can be read.
 Result<FilePlan> PlanFile(const StoredFile& stored, const PlanRequest& request);
 
 // Tells the kernel that a unit will be read soon.

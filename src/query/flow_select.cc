@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/interrupt.h"
+
 namespace steno {
 namespace {
 
@@ -84,6 +86,7 @@ bool AsksOnlyForTime(const Expression& expression) {
 }
 
 Result<FlowMatch> SelectFlows(const Expression& expression, const FlowIndex& index, const TimeSpan& span) {
+  STENO_CHECK_OK(CheckInterrupt());
   switch (expression.kind) {
     case NodeKind::kAnd:
       return SelectAll(expression, index, span);

@@ -1,7 +1,8 @@
 // Which flows of one file can answer a query: an expression evaluated on the flow records of an index.
 //
-// Pure functions over a FlowIndex; thread-safe as far as the index is. Errors are the index's own: kCancelled
-// when a live segment was reset meanwhile, kCorrupt when a section of a sealed index is damaged.
+// Pure functions over a FlowIndex; thread-safe as far as the index is. Errors are the index's own: kStale
+// when a live segment was reset meanwhile, kCorrupt when a section of a sealed index is damaged; or
+// kCancelled.
 #pragma once
 
 #include <cstdint>

@@ -128,8 +128,7 @@ Status Merge::DoWork() {
   const Work work = work_.top();
   work_.pop();
   if (work.is_unit) return ReadUnitOf(work);
-  OpenSource(work.source);
-  return {};
+  return OpenSource(work.source);
 }
 
 void Merge::QueueFile(size_t source) {
@@ -137,31 +136,33 @@ void Merge::QueueFile(size_t source) {
     work_.push({sources_[source].first_ns, false, sources_[source].rank, source, kNextUnit});
 }
 
-void Merge::OpenSource(size_t source) {
+Status Merge::OpenSource(size_t source) {
   QueueFile(source + 1);
   Result<FilePlan> plan = plans_.Take(source);
   if (!plan) {
+    if (plan.error().code == ErrorCode::kCancelled) return CheckStop(options_);
     if (IsGone(plan.error())) {
       ++stats_.files_gone;
     } else {
       stats_.problems.push_back(std::move(plan).error().message);
     }
-    return;
+    return {};
   }
   if (plan->ruled_out) {
     ++stats_.files_ruled_out;
-    return;
+    return {};
   }
   ++stats_.files_opened;
   if (plan->scanned) ++stats_.files_scanned;
   std::ranges::move(plan->problems, std::back_inserter(stats_.problems));
   const size_t origin = origins_.Find(plan->origin);
   origins_.AddDrops(origin, plan->drops);
-  if (plan->units.empty()) return;
+  if (plan->units.empty()) return {};
   open_[source] = std::make_unique<OpenFile>();
   open_[source]->origin = origin;
   open_[source]->plan = std::move(*plan);
   work_.push({open_[source]->plan.units.front().first_ns, true, sources_[source].rank, source, kNextUnit});
+  return {};
 }
 
 Status Merge::ReadUnitOf(const Work& work) {

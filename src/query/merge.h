@@ -91,7 +91,7 @@ class Merge {
   [[nodiscard]] bool MustWork();
   Status DoWork();
   void QueueFile(size_t source);
-  void OpenSource(size_t source);
+  Status OpenSource(size_t source);
   Status ReadUnitOf(const Work& work);
   void AnnounceUnits(OpenFile& open);
   void CloseIfDone(size_t source);

@@ -1,6 +1,7 @@
 #include "query/plan_ahead.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace steno {
@@ -10,11 +11,15 @@ constexpr size_t kFilesPerWorker = 8;  // fewer are not worth a thread
 constexpr size_t kMaxWorkers = 16;     // where small reads of an NVMe disk reach most of their rate
 constexpr size_t kMaxAhead = 64;       // files: each may hold a descriptor
 constexpr uint64_t kMaxWaitingUnits = 256 * 1024;  // 16 MiB
+constexpr std::chrono::milliseconds kWaitPause(20);
 
 }  // namespace
 
 PlanAhead::PlanAhead(std::vector<const StoredFile*> files, const PlanRequest& request)
-    : files_(std::move(files)), request_(request), plans_(files_.size()) {
+    : files_(std::move(files)),
+      request_(request),
+      is_stopped_(InterruptScope::Current()),
+      plans_(files_.size()) {
   const size_t workers = std::min(kMaxWorkers, files_.size() / kFilesPerWorker);
   while (workers_.size() < workers) workers_.emplace_back([this] { Work(); });
 }
@@ -33,7 +38,8 @@ Result<FilePlan> PlanAhead::Take(size_t at) {
   std::unique_lock lock(mutex_);
   wanted_ = at;
   changed_.notify_all();
-  changed_.wait(lock, [&] { return plans_[at].has_value(); });
+  while (!changed_.wait_for(lock, kWaitPause, [&] { return plans_[at].has_value(); }))
+    STENO_CHECK_OK(CheckInterrupt());
   Result<FilePlan> plan = std::move(*plans_[at]);
   plans_[at].reset();
   if (plan) waiting_units_ -= plan->units.size();
@@ -50,6 +56,7 @@ bool PlanAhead::MayStart() const {
 }
 
 void PlanAhead::Work() {
+  const InterruptScope scope(is_stopped_);
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || next_ >= files_.size() || MayStart(); });

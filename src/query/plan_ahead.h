@@ -1,7 +1,8 @@
 // PlanAhead: plans of many files, made a little ahead of their use by helper threads.
 //
 // A query for a rare host over 10,000 files is 10,000 times a few small reads that find nothing; one after
-// another they would wait for the disk every time. Plans are taken in the order of the files by one thread.
+// another they would wait for the disk every time. Plans are taken in the order of the files by one thread,
+// whose InterruptScope holds for the helpers.
 #pragma once
 
 #include <condition_variable>
@@ -11,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "query/file_plan.h"
 
 namespace steno {
@@ -23,7 +25,8 @@ class PlanAhead {
   PlanAhead(const PlanAhead&) = delete;
   PlanAhead& operator=(const PlanAhead&) = delete;
 
-  // The plan of files[at], once. REQUIRES: ascending order of `at`.
+  // The plan of files[at], once; kCancelled if that is not wanted any more. REQUIRES: ascending order of
+  // `at`.
   Result<FilePlan> Take(size_t at);
 
  private:
@@ -32,6 +35,7 @@ class PlanAhead {
 
   const std::vector<const StoredFile*> files_;
   const PlanRequest request_;
+  const IsStopped is_stopped_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::optional<Result<FilePlan>>> plans_;  // all below: under mutex_

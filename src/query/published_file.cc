@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "index/google_v2.h"
 #include "index/google_v2_table.h"
@@ -179,7 +180,7 @@ Result<std::unique_ptr<FlowIndex>> PublishedFile::OpenIndex(const PacketFile& fi
 }
 
 Result<std::shared_ptr<const GoogleGaps>> PublishedFile::FindGaps(const PacketFile& file) const {
-  const std::lock_guard lock(walk_mutex_);
+  STENO_TRY(const auto lock, LockInterruptibly(walk_mutex_));
   if (!gaps_) {
     STENO_TRY(BlockTable table, file.ListForeignBlocks());
     if (!table.clean) return Fail(Error::Corrupt(path_ + ": there are bytes that are no blocks"));
@@ -218,7 +219,7 @@ Result<OpenedFile> PublishedFile::OpenForScan(const Error& why) const {
 }
 
 Result<std::shared_ptr<const BlockTable>> PublishedFile::Walk(const PacketFile& file) const {
-  const std::lock_guard lock(walk_mutex_);
+  STENO_TRY(const auto lock, LockInterruptibly(walk_mutex_));
   if (!walked_) {
     STENO_TRY(BlockTable table, file.WalkBlocks());
     walked_ = std::make_shared<const BlockTable>(std::move(table));

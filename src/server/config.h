@@ -28,7 +28,7 @@ struct ThreadConfig {
 struct QueryConfig {
   unsigned timeout_seconds = 900;
   unsigned max_concurrent = 16;  // that run at a time
-  unsigned max_waiting = 256;    // for one of these places
+  unsigned max_waiting = 1024;    // for one of these places
   unsigned max_per_client = 0;   // running and waiting, of one certificate or user; 0: no limit
   uint64_t max_packets = 0;      // of one result; 0: no limit
   uint64_t max_bytes = 0;        // the same, file header included

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "storage/packet_view.h"
 
 namespace steno {
@@ -52,6 +53,7 @@ Result<std::optional<uint64_t>> FindNextBlock(int fd, const std::string& path, u
   std::vector<uint8_t> piece(kScanBytes);
   uint64_t at = offset;
   for (uint64_t searched = 0; searched < kResyncBytes; searched += kScanBytes) {
+    STENO_CHECK_OK(CheckInterrupt());
     at = SeekData(fd, at, end) / kDiskAlignment * kDiskAlignment;
     if (at >= end) break;
     STENO_TRY(const size_t got,
@@ -122,6 +124,7 @@ bool LooksForeign(std::span<const uint8_t> start) {
 Result<uint64_t> FindNonZero(int fd, const std::string& path, uint64_t offset, uint64_t end) {
   std::vector<uint8_t> piece;
   for (uint64_t at = offset;;) {
+    STENO_CHECK_OK(CheckInterrupt());
     at = SeekData(fd, at, end);
     if (at >= end) return end;
     piece.resize(kScanBytes);
@@ -140,6 +143,7 @@ Result<BlockTable> WalkOwnBlocks(int fd, const std::string& path, uint64_t end) 
   std::optional<BlockHeader> first;
   uint64_t next_sequence = 0;
   for (uint64_t at = 0; at < end;) {
+    STENO_CHECK_OK(CheckInterrupt());
     STENO_TRY(const auto header, ReadHeader(fd, path, at, end, first ? &*first : nullptr));
     if (!header || header->block_sequence < next_sequence || (!first && header->block_sequence != 0)) {
       if (!first) break;
@@ -170,6 +174,7 @@ Result<BlockTable> ListForeignBlocks(int fd, const std::string& path, uint64_t e
   table.foreign = true;
   std::array<uint8_t, kKernelHeaderBytes + sizeof(tpacket3_hdr)> start;
   for (uint64_t at = 0; at + start.size() <= end; at += kForeignBlockBytes) {
+    STENO_CHECK_OK(CheckInterrupt());
     STENO_TRY(const size_t got, ReadSome(fd, start, at, path));
     KernelBlockHeader header;
     std::memcpy(&header, start.data(), sizeof header);
@@ -200,6 +205,7 @@ Result<BlockTable> WalkForeignBlocks(int fd, const std::string& path, uint64_t e
   table.foreign = true;
   std::vector<uint8_t> block(kForeignBlockBytes);
   for (uint64_t at = 0; at < end; at += kForeignBlockBytes) {
+    STENO_CHECK_OK(CheckInterrupt());
     STENO_TRY(const size_t got,
               ReadSome(fd, {block.data(), std::min(kForeignBlockBytes, end - at)}, at, path));
     const auto entry = ReadForeignBlock(std::span(block).first(got), at);

@@ -1,4 +1,5 @@
 // The walks behind PacketFile::WalkBlocks, one per kind of file. Thread-safe: no shared state, pread() only.
+// They end early when the thread's InterruptScope says so.
 #pragma once
 
 #include <cstdint>

@@ -17,6 +17,8 @@ namespace steno {
 namespace {
 
 constexpr size_t kMaxFreeBuffers = 16;
+// A merge in the order of times needs a block of each thread at a time; every query may keep so much.
+constexpr size_t kMaxFreeBytes = 2 << 20;
 constexpr size_t kMinBufferBytes = 32 * 1024;
 constexpr uint64_t kPacketsPerCheck = 1024;
 
@@ -152,6 +154,9 @@ Buffer UnitReader::TakeBuffer(size_t bytes) {
 
 void UnitReader::GiveBuffer(Buffer buffer) {
   if (buffer.capacity < kMinBufferBytes || free_.size() >= kMaxFreeBuffers) return;
+  size_t kept = buffer.capacity;
+  for (const Buffer& other : free_) kept += other.capacity;
+  if (kept > kMaxFreeBytes) return;
   free_.push_back(std::move(buffer));
 }
 

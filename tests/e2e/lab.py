@@ -8,6 +8,7 @@ import atexit
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -194,6 +196,19 @@ class Lab:
         except FileNotFoundError:
             return ""
 
+    def fill(self, write_capture, *flags):
+        """Records the capture that `write_capture(file)` writes, before the server is started."""
+        directory = tempfile.mkdtemp(prefix="fill-", dir=self.root)
+        for i, thread in enumerate(self.threads):
+            for link, target in (("PKT", thread["PacketsDirectory"]), ("IDX", thread["IndexDirectory"])):
+                os.makedirs(target, exist_ok=True)
+                os.symlink(target, "%s/%s%d" % (directory, link, i))
+        filling = subprocess.Popen([BIN + "/stenotype", "--dir=" + directory, *flags, "--read", "-"], stdin=subprocess.PIPE)
+        with filling.stdin:
+            write_capture(filling.stdin)
+        if filling.wait(300) != 0:
+            raise AssertionError("the store could not be filled")
+
     def stenotypes(self):
         """Process ids of the stenotypes that were started by anybody inside this namespace."""
         pids = []
@@ -269,6 +284,32 @@ def revoke(certs, certificate, revocation_list):
     if certificate:
         run(ca + ["-revoke", "%s/%s" % (certs, certificate)])
     run(ca + ["-gencrl", "-out", "%s/%s" % (certs, revocation_list)])
+
+
+class Rss(threading.Thread):
+    """The most private memory (MiB) that a process had during a `with`."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.path, self.most, self.ended = "/proc/%d/status" % pid, 0, threading.Event()
+
+    def sample(self):
+        with open(self.path) as file:
+            self.most = max(self.most, int(re.search(r"RssAnon:\s+(\d+)", file.read())[1]) / 1024)
+
+    def run(self):
+        while not self.ended.wait(0.02):
+            self.sample()
+
+    def __enter__(self):
+        self.sample()
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+        self.sample()
 
 
 def replay(files, *options, interface="tx0"):

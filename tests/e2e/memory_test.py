@@ -6,7 +6,6 @@ import selectors
 import shutil
 import socket
 import struct
-import subprocess
 import tempfile
 import time
 import unittest
@@ -38,15 +37,7 @@ class Memory(unittest.TestCase):
             os.rmdir(root)
             raise unittest.SkipTest("less than 2 GiB free in /var/tmp")
         cls.lab = lab.Lab(directory=root, settings={"IndexCacheMB": CACHE_MB}, start=False)
-        os.makedirs(root + "/dir")
-        for name, target in (("PKT0", "pkt0"), ("IDX0", "idx0")):
-            os.makedirs("%s/%s" % (root, target))
-            os.symlink("%s/%s" % (root, target), "%s/dir/%s" % (root, name))
-        fill = subprocess.Popen([lab.BIN + "/stenotype", "--dir=" + root + "/dir", "--filesize_mb=32", "--read", "-"], stdin=subprocess.PIPE)
-        with fill.stdin:
-            write_capture(fill.stdin)
-        if fill.wait(120) != 0:
-            raise AssertionError("the store could not be filled")
+        cls.lab.fill(write_capture, "--filesize_mb=32")
         cls.lab.start()
 
     @classmethod

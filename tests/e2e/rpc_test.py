@@ -41,32 +41,6 @@ def write_capture(out):
         put(BIG_PACKETS + number, lab.udp4("10.0.0.3", "10.0.0.4", 1000 + number, 53, payload=b"%06d" % number))
 
 
-class Rss(threading.Thread):
-    """The most private memory (MiB) that a process had during a `with`."""
-
-    def __init__(self, pid):
-        super().__init__(daemon=True)
-        self.path, self.most, self.ended = "/proc/%d/status" % pid, 0, threading.Event()
-
-    def sample(self):
-        with open(self.path) as file:
-            self.most = max(self.most, int(re.search(r"RssAnon:\s+(\d+)", file.read())[1]) / 1024)
-
-    def run(self):
-        while not self.ended.wait(0.02):
-            self.sample()
-
-    def __enter__(self):
-        self.sample()
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join()
-        self.sample()
-
-
 class RpcTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -77,15 +51,7 @@ class RpcTest(unittest.TestCase):
         cls.certs = root + "/certs"
         cls.rpc_port = lab.free_port()
         cls.lab = lab.Lab(directory=root, settings={"Rpc": rpc_client.settings(cls.certs, cls.rpc_port)}, start=False)
-        for name, target in (("PKT0", "pkt0"), ("IDX0", "idx0")):
-            os.makedirs("%s/%s" % (root, target))
-            os.makedirs(root + "/dir", exist_ok=True)
-            os.symlink("%s/%s" % (root, target), "%s/dir/%s" % (root, name))
-        fill = subprocess.Popen([lab.BIN + "/stenotype", "--dir=%s/dir" % root, "--read", "-"], stdin=subprocess.PIPE)
-        write_capture(fill.stdin)
-        fill.stdin.close()
-        if fill.wait() != 0:
-            raise AssertionError("the store could not be filled")
+        cls.lab.fill(write_capture)
         cls.lab.start()
 
     @classmethod
@@ -222,7 +188,7 @@ class RpcTest(unittest.TestCase):
         with self.client() as client:
             client.fetch(SMALL)
             fetched, got, begin = hashlib.sha256(), 0, time.monotonic()
-            with Rss(self.lab.process.pid) as rss:
+            with lab.Rss(self.lab.process.pid) as rss:
                 before = rss.most
                 call = client.retrieve(BIG)
                 for _, piece in call:
@@ -236,7 +202,7 @@ class RpcTest(unittest.TestCase):
 
     def test_a_slow_client_makes_the_query_wait(self):
         digest, size = self.http_digest(BIG)
-        with self.client() as client, Rss(self.lab.process.pid) as rss:
+        with self.client() as client, lab.Rss(self.lab.process.pid) as rss:
             before = rss.most
             call, data, read = self.slow_call(client)
             self.assertEqual(self.lab.stats()["queries_running"], 1)

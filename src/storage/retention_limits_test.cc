@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <optional>
 
@@ -124,6 +125,18 @@ TEST_F(RetentionLimits, BytesCountPacketsAndIndexes) {
   EXPECT_EQ(retention.Enforce().deleted.size(), 1u);
   EXPECT_TRUE(Exists(PathOf(5)));
   EXPECT_TRUE(Exists(PathOf(6)));
+}
+
+TEST_F(RetentionLimits, ALimitOfBytesMayComeLater) {
+  for (uint64_t id = 1; id <= 5; ++id) AddFile(directory_, id, 8192, 4096);
+  Retention retention({directory_});
+  for (int pass = 0; pass < 2; ++pass) EXPECT_TRUE(retention.Enforce().deleted.empty());
+  ::usleep(100'000);  // until a listing is as good as the directory's time
+  EXPECT_TRUE(retention.Enforce().deleted.empty());
+  directory_.max_bytes = 2 * 12288;
+  retention.TakeLimits({directory_});
+  EXPECT_EQ(retention.Enforce().deleted.size(), 3u);
+  EXPECT_EQ(Names(directory_), "4 5 ");
 }
 
 TEST_F(RetentionLimits, ExplainingChangesNothing) {

@@ -5,13 +5,14 @@ export CTEST_PARALLEL_LEVEL ?= 2
 SOURCES = $(shell git ls-files -co --exclude-standard '*.cc' '*.h')
 SCRIPTS = $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* tests/*.sh .ci/run)
 
-.PHONY: help setup build run test bench asan tsan fuzz lint format clean
+.PHONY: help setup build run test bench install asan tsan fuzz lint format clean
 
 help:
 	@echo 'make setup          install what is missing (apt)'
 	@echo 'make build          setup, then build: programs in build/bin'
 	@echo 'make run [IFACE=x]  build, then record an interface until Ctrl-C'
 	@echo 'make test           build, then all tests'
+	@echo 'make install        build, then install below PREFIX (/usr) and DESTDIR'
 	@echo 'make bench          build, then the benchmarks (bench/run capture --help)'
 	@echo 'make asan | tsan    the tests under sanitizers'
 	@echo 'make fuzz           each fuzzer for FUZZ_SECONDS (default 60)'
@@ -30,6 +31,10 @@ run: build
 
 test: build
 	@ctest --test-dir build --output-on-failure
+
+PREFIX ?= /usr
+install: build
+	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
 
 bench: build
 	@bench/run

@@ -18,6 +18,7 @@ import time
 
 import capture_lab as bench
 import freshness
+import load_figures
 import query_figures
 from capture_lab import Unmeasurable, lab, median
 from figure import Figure, cell, for_both, of
@@ -198,6 +199,7 @@ FIGURES = {
     "P2": Loss("60-byte SYN flood, random addresses, full rate", "flood", "--tcp"),
     "P3": CpuPerPacket(),
     **query_figures.FIGURES,
+    **load_figures.FIGURES,
     "P9": Freshness(),
     "P10": QuietDisk(),
     "P12": WritePath(),

@@ -56,13 +56,14 @@ class ThisServer:
 class IncumbentRecorder(IncumbentServer):
     """The incumbent's server with its packet writer."""
     markers = 1
+    blocks = 128
 
     def __init__(self, directory):
         root = tempfile.mkdtemp(prefix="incumbent-", dir=directory)
         for name in ("pkt", "idx"):
             os.mkdir(root + "/" + name)
         super().__init__(root, root + "/pkt", root + "/idx", 1234, bench.INCUMBENT,
-                         [*bench.INCUMBENT_FLAGS, "--blocks=128", "-v"], 5)
+                         [*bench.INCUMBENT_FLAGS, "--blocks=%d" % self.blocks, "-v", "--stats_sec=1"], 5)
         lab.wait_for(lambda: bench.open_packet_sockets() > 0, 60, "the incumbent to open its packet socket")
         time.sleep(1)
         self.check_alive()

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "packet/flow_key.h"
 #include "packet/flow_key_layout.h"
+#include "packet/plain_key.h"
 #include "packet/wire.h"
 
 namespace steno {
@@ -73,6 +74,14 @@ const char* PlainFault(FlowKind kind, const uint8_t* key) {
   const bool ordered = kind == FlowKind::kV4 ? Ordered(LoadLe<uint32_t>(key), LoadLe<uint32_t>(key + 4), tail)
                                              : Ordered(LoadV6(key), LoadV6(key + 16), tail);
   return ordered ? nullptr : "ends out of order";
+}
+
+bool AddressesRuleOut(const AddressRange& range, FlowKind kind, const uint8_t* key) {
+  if (kind == FlowKind::kV4) {
+    return !range.Contains(Address::V4(LoadLe<uint32_t>(key))) &&
+           !range.Contains(Address::V4(LoadLe<uint32_t>(key + 4)));
+  }
+  return !range.Contains(LoadV6(key)) && !range.Contains(LoadV6(key + 16));
 }
 
 Status ParsePlain(FlowKind kind, const uint8_t* key, PacketHeaders& out) {
@@ -174,6 +183,31 @@ size_t FlowKeySize(FlowKind kind, std::span<const uint8_t> bytes) {
 }
 
 bool IsPlainKey(FlowKind kind, const uint8_t* key) { return PlainFault(kind, key) == nullptr; }
+
+PlainKeyFilter::PlainKeyFilter(const Term& term) : term_(term) {
+  const Address lowest = Address::V4(0);
+  const Address highest = Address::V4(UINT32_MAX);
+  const Address first = std::max(term.addresses.first, lowest);
+  const Address last = std::min(term.addresses.last, highest);
+  if (term.kind != TermKind::kAddress || last < first) return;
+  v4_first_ = first.low;
+  v4_last_ = last.low;
+}
+
+bool PlainKeyFilter::RulesOutSlowly(FlowKind kind, const uint8_t* key) const {
+  const PlainKeyTail tail = TailOf(kind, key);
+  switch (term_.kind) {
+    case TermKind::kAddress:
+      return AddressesRuleOut(term_.addresses, kind, key) && IsPlainKey(kind, key);
+    case TermKind::kPort:
+      return !Within(tail.port_a, term_.first, term_.last) && !Within(tail.port_b, term_.first, term_.last) &&
+             IsPlainKey(kind, key);
+    case TermKind::kProtocol:
+      return !Within(tail.protocol, term_.first, term_.last) && IsPlainKey(kind, key);
+    default:
+      return false;
+  }
+}
 
 Status ParseFlowKey(FlowKind kind, std::span<const uint8_t> key, PacketHeaders& out) {
   out = PacketHeaders{};

@@ -61,8 +61,9 @@ constexpr std::chrono::milliseconds kGovernPause{100};
 constexpr std::chrono::milliseconds kAnswerTime{5000};  // of the network thread, which never waits
 constexpr int64_t kStuckNs = 300 * kNsPerSecond;        // of threads that read and delete files
 
-// With what each of 16 queries may hold of its own, and its result on the way, less than 256 MiB.
-constexpr uint64_t kQueryMemoryBytes = 128 << 20;
+// With what each of 16 queries may hold of its own (4 MiB), its spare buffers (2 MiB) and its result on the
+// way (2 MiB), 192 MiB; the rest up to 256 MiB is for what malloc() cannot give back.
+constexpr uint64_t kQueryMemoryBytes = 64 << 20;
 
 }  // namespace
 

@@ -85,12 +85,15 @@ class Traffic(unittest.TestCase):
         self.addCleanup(os.unlink, path)
         lab.write_pcap(path, [(i, len(frame), frame) for i, frame in enumerate(segments)])
         frames = self.record("pcap", "--pcap", path, count=1200)
-        for number, frame in enumerate(frames[:500]):
+        # The receiver's GRO may hold a round's last segment back until the next round has begun: order is kept in each flow only.
+        rounds = {}
+        for frame in frames:
+            rounds.setdefault(frame[26:34], []).append(frame)
+        self.assertEqual([len(one) for one in rounds.values()], [500, 500, 200], "other hosts in each round")
+        for number, frame in enumerate(next(iter(rounds.values()))):
             self.assertEqual(frame[12:], segments[number][12:], "the first round is as the file has it, but for a MAC address")
-        self.assertEqual([frame[34:] for frame in frames], [segments[i % 500][34:] for i in range(1200)])
-        addresses = [{frame[26:34] for frame in frames[begin:begin + 500]} for begin in (0, 500, 1000)]
-        self.assertEqual([len(one) for one in addresses], [1, 1, 1])
-        self.assertEqual(len(set.union(*addresses)), 3, "other hosts in each round")
+        for one in rounds.values():
+            self.assertEqual([frame[34:] for frame in one], [segments[i][34:] for i in range(len(one))])
 
     def test_seconds(self):
         report = traffic("imix", "--seconds", 0.5, "--pps", 1000)

@@ -44,24 +44,31 @@ class QueryInterruptTest : public ::testing::Test {
     return interrupted;
   }
 
+  struct Counts {
+    size_t questions = 0;
+    size_t units = 0;
+  };
+  // How often the plan of the store's only file asks, each question having been answered by a stop in turn.
+  Counts CountQuestions() {
+    Counts counts;
+    while (InterruptedAfter(counts.questions, counts.units)) ++counts.questions;
+    return counts;
+  }
+
   TestStore data_;
   ExpressionPtr expression_ = Parse("port 80 and (host 10.0.0.1 or host 10.9.9.9)");
 };
 
 TEST_F(QueryInterruptTest, TheWalkOverAFileWithoutIndexEndsAtEveryBlock) {
   data_.AddFile(kTestEpochNs, 4000, 80, false, 1000);
-  size_t units = 0;
-  size_t questions = 0;
-  while (InterruptedAfter(questions, units)) ++questions;
+  const auto [questions, units] = CountQuestions();
   EXPECT_GE(units, 4u);
   EXPECT_GE(questions, units) << "each block is a question";
 }
 
 TEST_F(QueryInterruptTest, TheEvaluationOfAnIndexEndsAtEveryTerm) {
   data_.AddFile(kTestEpochNs, 4000, 80, true, 1000);
-  size_t units = 0;
-  size_t questions = 0;
-  while (InterruptedAfter(questions, units)) ++questions;
+  const auto [questions, units] = CountQuestions();
   EXPECT_GE(units, 4u);
   EXPECT_GE(questions, 5u) << "the terms and what joins them";
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "query/parse.h"
 #include "server/printable.h"
@@ -23,13 +24,6 @@ bool Names(const RoleConfig& role, const ClientIdentity& client) {
 const RoleConfig* RoleOf(const std::vector<RoleConfig>& roles, const ClientIdentity& client) {
   const auto found = std::ranges::find_if(roles, [&](const RoleConfig& role) { return Names(role, client); });
   return found == roles.end() ? nullptr : &*found;
-}
-
-// The smaller one of two limits, of which 0 is none.
-template <class T>
-T Stricter(T a, T b) {
-  if (a == 0 || b == 0) return std::max(a, b);
-  return std::min(a, b);
 }
 
 }  // namespace
@@ -149,7 +143,7 @@ std::variant<Refusal, QueryJob> Admission::Admit(QueryRequest request, int64_t n
     return Refuse(request, {Refusal::Kind::kBusy, "too many queries wait: try again later"});
   const RoleConfig none;
   const RoleConfig& limits = role == nullptr ? none : *role;
-  const unsigned most = Stricter(limits.max_concurrent, policy->limits.max_per_client);
+  const unsigned most = StricterLimit(limits.max_concurrent, policy->limits.max_per_client);
   auto place = TakePlace(request.client, most);
   if (!place) {
     return Refuse(request, {Refusal::Kind::kBusy,
@@ -159,8 +153,9 @@ std::variant<Refusal, QueryJob> Admission::Admit(QueryRequest request, int64_t n
   }
   QueryJob job;
   job.limits.packets =
-      Stricter(request.limits.packets, Stricter(limits.max_packets, policy->limits.max_packets));
-  job.limits.bytes = Stricter(request.limits.bytes, Stricter(limits.max_bytes, policy->limits.max_bytes));
+      StricterLimit(request.limits.packets, StricterLimit(limits.max_packets, policy->limits.max_packets));
+  job.limits.bytes =
+      StricterLimit(request.limits.bytes, StricterLimit(limits.max_bytes, policy->limits.max_bytes));
   job.text = std::move(request.text);
   job.client = std::move(request.client);
   job.role = limits.name;

@@ -69,22 +69,22 @@ void ReadThreads(ObjectReader& root, std::vector<ThreadConfig>& threads) {
   });
 }
 
-// One name or a list of them, under either key.
-void ReadInterfaces(ObjectReader& root, std::vector<std::string>& interfaces) {
+// One name or a list of them, under either key. False: neither key is there.
+bool ReadInterfaces(ObjectReader& root, std::vector<std::string>& interfaces) {
+  bool given = false;
   for (const char* key : {"Interface", "Interfaces"}) {
     const json* value = root.Find(key);
     if (value == nullptr || *value == "" || (value->is_array() && value->empty())) continue;
-    if (!interfaces.empty()) {
+    if (given) {
       root.Error("Interfaces", "given beside Interface, expected one of the two");
     } else if (value->is_string()) {
       interfaces.push_back(value->get<std::string>());
     } else if (value->is_array()) {
       root.TextList(key, interfaces);
-      if (interfaces.empty()) interfaces.emplace_back("?");  // its mistakes have been told
     } else {
       root.Wrong(key, *value, "the name of a network interface or a list of names");
-      interfaces.emplace_back("?");
     }
+    given = true;
   }
   if (interfaces.size() > kMaxInterfaces)
     root.Error("Interface", fmt::format("{} names, expected at most {}", interfaces.size(), kMaxInterfaces));
@@ -94,17 +94,18 @@ void ReadInterfaces(ObjectReader& root, std::vector<std::string>& interfaces) {
                  fmt::format("\"{}\", expected the name of an interface, each once", interfaces[i]));
     }
   }
+  return given;
 }
 
 void ReadSources(ObjectReader& root, ServerConfig& config) {
   root.Path("StenotypePath", config.stenotype_path, true);
-  ReadInterfaces(root, config.interfaces);
+  const bool given = ReadInterfaces(root, config.interfaces);
   std::string testimony;
   root.Text("TestimonySocket", testimony);
   if (!testimony.empty()) {
     root.Error("TestimonySocket",
                "capture from testimony is not supported, expected it empty and Interface set");
-  } else if (config.interfaces.empty()) {
+  } else if (!given) {
     root.Error("Interface", "missing, expected the name of a network interface");
   }
 }

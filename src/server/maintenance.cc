@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "server/explain_retention.h"
 #include "storage/recovery.h"
@@ -21,12 +22,6 @@ constexpr std::chrono::milliseconds kFirstRecoveryPause(50);  // doubles up to t
 constexpr std::chrono::milliseconds kLongestRecoveryPause(300'000);
 constexpr size_t kMaxReported = 1000;
 constexpr int64_t kLogPeriodNs = 30 * kNsPerSecond;
-
-// Of two limits; 0 is none.
-template <class T>
-T Stricter(T a, T b) {
-  return a == 0 ? b : b == 0 ? a : std::min(a, b);
-}
 
 }  // namespace
 
@@ -45,8 +40,8 @@ std::vector<RetentionDirectory> DistinctDirectories(const std::vector<ThreadConf
     } else {
       same->disk_free_percent = std::max(same->disk_free_percent, thread.disk_free_percentage);
       same->max_files = std::min(same->max_files, thread.max_directory_files);
-      same->max_bytes = Stricter(same->max_bytes, thread.max_bytes);
-      same->max_age_ns = Stricter(same->max_age_ns, thread.max_age_ns);
+      same->max_bytes = StricterLimit(same->max_bytes, thread.max_bytes);
+      same->max_age_ns = StricterLimit(same->max_age_ns, thread.max_age_ns);
       same->several_writers = true;
     }
   }

@@ -82,38 +82,27 @@ class StreamTransport : public Transport, public std::enable_shared_from_this<St
   asio::steady_timer timer_;
 };
 
-class UnixTransport final : public StreamTransport<UnixProtocol::socket> {
+// Bytes as they are: of local users, whom the kernel names, and on the listener for pages that tell nothing
+// of packets.
+template <class Socket>
+class PlainTransport final : public StreamTransport<Socket> {
  public:
-  UnixTransport(asio::io_context& io, UnixProtocol::socket socket)
-      : StreamTransport(io, std::move(socket)), peer_(UnixPeer(fd())) {}
+  PlainTransport(asio::io_context& io, Socket socket, ClientIdentity (*identify)(int))
+      : StreamTransport<Socket>(io, std::move(socket)), peer_(identify(this->fd())) {}
 
   awaitable<bool> Handshake() override { co_return true; }
   awaitable<void> ShutdownSend() override {
     boost::system::error_code ignored;
-    stream_.shutdown(UnixProtocol::socket::shutdown_send, ignored);
+    this->stream_.shutdown(Socket::shutdown_send, ignored);
     co_return;
   }
   [[nodiscard]] ClientIdentity Peer() const override { return peer_; }
 
  private:
-  ClientIdentity peer_;
+  const ClientIdentity peer_;
 };
 
-// Without protection, for pages that tell nothing of packets.
-class PlainTransport final : public StreamTransport<tcp::socket> {
- public:
-  PlainTransport(asio::io_context& io, tcp::socket socket) : StreamTransport(io, std::move(socket)) {}
-
-  awaitable<bool> Handshake() override { co_return true; }
-  awaitable<void> ShutdownSend() override {
-    boost::system::error_code ignored;
-    stream_.shutdown(tcp::socket::shutdown_send, ignored);
-    co_return;
-  }
-  [[nodiscard]] ClientIdentity Peer() const override {
-    return {ClientIdentity::Kind::kCertificate, "", TcpPeerName(fd())};
-  }
-};
+ClientIdentity AnonymousPeer(int fd) { return {ClientIdentity::Kind::kCertificate, "", TcpPeerName(fd)}; }
 
 class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>> {
  public:
@@ -232,13 +221,14 @@ Status HttpServer::Impl::ListenForMetrics() {
 }
 
 std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(tcp::acceptor& acceptor, tcp::socket socket) {
-  if (&acceptor == &metrics_acceptor) return std::make_shared<PlainTransport>(io, std::move(socket));
+  if (&acceptor == &metrics_acceptor)
+    return std::make_shared<PlainTransport<tcp::socket>>(io, std::move(socket), AnonymousPeer);
   return std::make_shared<TlsTransport>(io, std::move(socket), *tls, queries.stats(), tls_log);
 }
 
 std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(UnixProtocol::acceptor&,
                                                            UnixProtocol::socket socket) {
-  return std::make_shared<UnixTransport>(io, std::move(socket));
+  return std::make_shared<PlainTransport<UnixProtocol::socket>>(io, std::move(socket), UnixPeer);
 }
 
 template <class Acceptor>

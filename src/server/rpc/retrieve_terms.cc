@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <random>
 
+#include "base/limit.h"
+
 namespace steno {
 namespace {
 
@@ -29,11 +31,10 @@ Result<RetrieveTerms> TermsOf(std::string uid, int64_t chunk_size, int64_t max_s
     return Fail(Error::Invalid(fmt::format("uid: {} bytes, expected at most {}", uid.size(), kMaxUidBytes)));
   }
   STENO_TRY(const uint64_t chunk, Wanted("chunk_size", chunk_size, config.chunk_bytes));
-  STENO_TRY(uint64_t most, Wanted("max_size", max_size, config.client_max_bytes));
-  if (config.max_bytes != 0) most = most == 0 ? config.max_bytes : std::min(most, config.max_bytes);
+  STENO_TRY(const uint64_t most, Wanted("max_size", max_size, config.client_max_bytes));
   return RetrieveTerms{std::move(uid),
                        std::clamp(chunk == 0 ? kDefaultChunkBytes : chunk, kMinChunkBytes, kMaxChunkBytes),
-                       most};
+                       StricterLimit(most, config.max_bytes)};
 }
 
 std::string MakeUid() {

@@ -3,10 +3,8 @@ and a thousand small queries at the same moment. Fills 400 MB in /var/tmp, and r
 import os
 import random
 import selectors
-import shutil
 import socket
 import struct
-import tempfile
 import time
 import unittest
 
@@ -32,10 +30,7 @@ def write_capture(out):
 class Memory(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        root = tempfile.mkdtemp(prefix="steno-e2e-", dir="/var/tmp")
-        if shutil.disk_usage(root).free < 2 << 30:
-            os.rmdir(root)
-            raise unittest.SkipTest("less than 2 GiB free in /var/tmp")
+        root = lab.roomy_directory(2 << 30)
         cls.lab = lab.Lab(directory=root, settings={"IndexCacheMB": CACHE_MB}, start=False)
         cls.lab.fill(write_capture, "--filesize_mb=32")
         cls.lab.start()

@@ -9,7 +9,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import tempfile
 import threading
 import time
 import unittest
@@ -44,10 +43,7 @@ def write_capture(out):
 class RpcTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        root = tempfile.mkdtemp(prefix="steno-e2e-", dir="/var/tmp")
-        if shutil.disk_usage(root).free < 2 << 30:
-            os.rmdir(root)
-            raise unittest.SkipTest("less than 2 GiB free in /var/tmp")
+        root = lab.roomy_directory(2 << 30)
         cls.certs = root + "/certs"
         cls.rpc_port = lab.free_port()
         cls.lab = lab.Lab(directory=root, settings={"Rpc": rpc_client.settings(cls.certs, cls.rpc_port)}, start=False)

@@ -44,13 +44,13 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
 
   const uint64_t drops = block.drops_total - drops_written_;
   const auto index_drops = static_cast<uint32_t>(std::min<uint64_t>(drops, UINT32_MAX));
+  if (IndexIsMissing()) AddTo(counters_.unindexed_blocks);
   const uint32_t flows_before = parts_.builder.flow_count();
   const BlockSummary summary =
       parts_.builder.AddBlock(block.memory.first(kernel.used_bytes), current_->end, index_drops);
   AddTo(counters_.flows, parts_.builder.flow_count() - flows_before);
   AddTo(counters_.packets, summary.packets);
   AddTo(counters_.bytes, summary.captured_bytes);
-  if (current_->segment == nullptr) AddTo(counters_.unindexed_blocks);
 
   FillHeader(block, disk_bytes, summary);
   drops_written_ = block.drops_total;
@@ -58,10 +58,8 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
   std::memset(block.memory.data() + kernel.used_bytes, 0, disk_bytes - kernel.used_bytes);
   Submit(block, disk_bytes, summary.packets);
 
-  if (parts_.builder.full()) {
-    if (current_->segment != nullptr) AddTo(counters_.index_full);
-    CloseFile();
-  }
+  if (parts_.builder.full() && !std::exchange(current_->index_full, true)) AddTo(counters_.index_full);
+  if (CanBeIndexedAgain()) CloseFile();
   return true;
 }
 
@@ -89,9 +87,14 @@ void BlockWriter::NoteNoFile(int64_t now_ns) {
   }
 }
 
-// True if the current file had to begin without a segment, and the next one need not.
+// True if the next block of the current file gets into no index: its segment is full, or it had to begin
+// without one.
+bool BlockWriter::IndexIsMissing() const { return current_->segment == nullptr || parts_.builder.full(); }
+
+// Until then blocks are left to the file whose segment is full. In the segment they are seen, and queries
+// read them whole; what is written without a segment is seen when its file is published, no earlier.
 bool BlockWriter::CanBeIndexedAgain() const {
-  return current_->segment == nullptr && FreeSegment() != nullptr;
+  return options_.index && IndexIsMissing() && (options_.patient || FreeSegment() != nullptr);
 }
 
 bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
@@ -108,7 +111,7 @@ bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
   const auto time_us = static_cast<uint64_t>(FirstPacketNs(block.memory) / kNsPerUs);
   File& file = *unused;
   file.state = FileState::kOpen;
-  file.damaged = file.counted = false;
+  file.damaged = file.counted = file.index_full = false;
   file.id = time_us - time_us % options_.threads + options_.thread;
   if (file.id == 0) file.id = options_.threads;  // no name is "0"
   file.limit = options_.extend ? options_.file_bytes : std::min(options_.file_bytes, output->allocated_bytes);
@@ -287,7 +290,10 @@ void BlockWriter::CountLostBlocks(File& file) {
 }
 
 void BlockWriter::Tick(int64_t now_ns) {
-  if (now_ns >= rotation_ns() || (current_ != nullptr && parts_.sealing.WatchedIsRemoved())) CloseFile();
+  if (now_ns >= rotation_ns() ||
+      (current_ != nullptr && (CanBeIndexedAgain() || parts_.sealing.WatchedIsRemoved()))) {
+    CloseFile();
+  }
   if (parts_.engine.in_flight() > 0 && now_ns - progress_ns_ > kDiskStallNs) {
     trouble_.Failed(kDiskStalled, "write", progress_ns_, now_ns);
   }

@@ -104,6 +104,7 @@ class BlockWriter {
     FileState state = FileState::kUnused;
     bool damaged = false;  // a write failed: nothing more goes in
     bool counted = false;  // what was lost of it is
+    bool index_full = false;
     std::unique_ptr<OutputFile> output;
     uint64_t id = 0;
     uint64_t limit = 0;
@@ -125,6 +126,7 @@ class BlockWriter {
   bool EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns);
   void NoteNoFile(int64_t now_ns);
   bool OpenNextFile(const Block& block, int64_t now_ns);
+  [[nodiscard]] bool IndexIsMissing() const;
   [[nodiscard]] bool CanBeIndexedAgain() const;
   [[nodiscard]] const SegmentMemory* FreeSegment() const;
   [[nodiscard]] const SegmentMemory* OtherSegment(const SegmentMemory* segment) const;

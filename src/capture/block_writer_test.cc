@@ -14,6 +14,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "capture/capture_fixture.h"
 #include "capture/counter.h"
@@ -75,6 +76,22 @@ class Harness {
     for (uint32_t number = first; number < first + count; ++number) {
       ASSERT_TRUE(builder.Add(NumberedFrame(number), kFirstPacketNs + number));
     }
+    WriteBlock(builder, drops_total);
+  }
+
+  // Writes a block of short frames, each a flow of its own.
+  void WriteFlows(uint32_t first, uint32_t count) {
+    BlockBuilder builder;
+    std::vector<uint8_t> frame = NumberedFrame(0);
+    frame.resize(60);
+    for (uint32_t number = first; number < first + count; ++number) {
+      StoreBe(frame.data() + 26, number);  // source address
+      ASSERT_TRUE(builder.Add(frame, kFirstPacketNs + number));
+    }
+    WriteBlock(builder, 0);
+  }
+
+  void WriteBlock(BlockBuilder& builder, uint64_t drops_total) {
     while (free_.empty()) Turn();
     const uint32_t slot = free_.back();
     free_.pop_back();
@@ -245,6 +262,37 @@ TEST(BlockWriterTest, WithoutAFreeSegmentBlocksAreWrittenWithoutIndexUntilThereI
   EXPECT_EQ(ValueOf(harness.arena_.counters().unindexed_blocks), 2u);
   EXPECT_EQ(Visible(harness.packets_).size(), 2u);
   EXPECT_EQ(Visible(harness.index_), std::vector{Visible(harness.packets_)[1]});
+}
+
+// What cannot be indexed any more is seen all the same, and only until there is a segment for a new file.
+TEST(BlockWriterTest, WhatFollowsAFullSegmentIsSeenInItUntilAnotherIsFree) {
+  constexpr uint32_t kPerBlock = 7000;
+  constexpr uint32_t kBlocks = kSegmentMaxFlows / kPerBlock + 3;
+  Harness harness({.file_bytes = 128 * kMiB});
+  auto& other = harness.arena_.segment(1).header->state;
+  other.store(static_cast<uint32_t>(SegmentState::kSealing));
+  for (uint32_t block = 0; block < kBlocks; ++block) harness.WriteFlows(block * kPerBlock, kPerBlock);
+  harness.Settle();
+  const auto snapshot = SegmentSnapshot::Take(harness.arena_.segment(0));
+  ASSERT_TRUE(snapshot) << snapshot.error().message;
+  EXPECT_EQ(snapshot->blocks.size(), kBlocks);
+  for (uint32_t block = 0; block < kBlocks; ++block) {
+    const bool unindexed = (snapshot->blocks[block].entry.flags & kBlockUnindexed) != 0;
+    EXPECT_EQ(unindexed, block + 3 >= kBlocks) << block;
+  }
+  EXPECT_EQ(ValueOf(harness.arena_.counters().index_full), 1u);
+  EXPECT_EQ(ValueOf(harness.arena_.counters().unindexed_blocks), 2u) << "all after the one that filled it";
+  EXPECT_TRUE(Visible(harness.packets_).empty());
+
+  other.store(static_cast<uint32_t>(SegmentState::kFree));
+  harness.Turn();  // without a further block
+  harness.WaitForSealing();
+  EXPECT_EQ(Visible(harness.packets_).size(), 1u);
+  harness.WriteFlows(kBlocks * kPerBlock, 10);
+  harness.Finish();
+  EXPECT_EQ(ValueOf(harness.arena_.counters().stored_packets), kBlocks * kPerBlock + 10);
+  EXPECT_EQ(Visible(harness.packets_).size(), 2u);
+  EXPECT_EQ(Visible(harness.index_), Visible(harness.packets_));
 }
 
 // A segment that fills while another is sealed would leave the next file without one.

@@ -3,8 +3,8 @@
 // it is full or the traffic has sent enough. Times are CPU time, the best of three runs; insertion is
 // measured with the blocks
 //   in L2    one at a time, just written by this core
-//   in L3    eight at a time, 8 to 16 MiB of blocks after they were written
-//   in DRAM  eight at a time, flushed from all caches
+//   in L3    as many at a time as the recorder takes, as many blocks after they were written
+//   in DRAM  the same, flushed from all caches
 // Usage: index_bench [TRAFFIC...]   (default: all)
 #include <fmt/format.h>
 #include <immintrin.h>

@@ -3,40 +3,31 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "index/flow_table.h"
 #include "index/packet_scout.h"
+#include "index/recent_flows.h"
 #include "packet/flow_key.h"
 
 namespace steno {
 namespace {
 
-// Packets between the stages of AddBlock(): enough to hide a cache miss on the flow table, few enough for
-// their keys to stay in the first-level cache.
-constexpr size_t kBatch = 16;
-
-// How far ahead of the walk packet headers are fetched: in packets where a scout knows them, in bytes where
-// the walk is a chain of loads that the processor cannot run ahead of.
-constexpr size_t kPrefetchPackets = 12;
-constexpr size_t kPrefetchBytes = 2048;
-
-// The packet's header is followed by its frame's, three cache lines in all.
-inline void PrefetchPacket(const uint8_t* packet) {
-  __builtin_prefetch(packet);
-  __builtin_prefetch(packet + 64);
-  __builtin_prefetch(packet + 128);
-}
+// How many packets before its turn a packet's slot of the flow table is fetched: enough to hide a cache miss.
+constexpr size_t kPrefetchPackets = 16;
 
 constexpr uint32_t kNoGranule = UINT32_MAX;
 
 }  // namespace
 
 struct IndexBuilder::Impl {
-  explicit Impl(FlowTable flow_table) : table(std::move(flow_table)) {}
+  Impl(FlowTable flow_table, PacketScout packet_scout)
+      : table(std::move(flow_table)), scout(std::move(packet_scout)) {}
 
   void Begin(const SegmentMemory* new_segment, uint32_t pair_limit);
   BlockSummary AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops);
-  void AddBatch(size_t packets);
+  void AddPackets(std::span<const uint8_t> packets, uint64_t block_offset);
+  void AddOrFill(const ScoutedPacket& packet, uint64_t hash, uint64_t block_offset);
   bool OpenGranule(uint64_t file_offset);
   bool AddPacket(const FlowKey& key, uint64_t hash);
   FlowTable::Slot* AddFlow(FlowTable::Slot& slot, const FlowKey& key, uint64_t hash);
@@ -45,6 +36,7 @@ struct IndexBuilder::Impl {
 
   FlowTable table;
   PacketScout scout;
+  RecentFlows recent;
   SegmentMemory segment{};
   bool active = false;  // there is a segment
   bool full = false;
@@ -58,10 +50,6 @@ struct IndexBuilder::Impl {
   uint32_t pairs = 0;
   uint32_t granules = 0;
   uint32_t blocks = 0;
-
-  std::array<FlowKey, kBatch> keys;
-  std::array<uint64_t, kBatch> hashes{};
-  std::array<uint64_t, kBatch> offsets{};
 };
 
 void IndexBuilder::Impl::Begin(const SegmentMemory* new_segment, uint32_t pair_limit) {
@@ -71,6 +59,7 @@ void IndexBuilder::Impl::Begin(const SegmentMemory* new_segment, uint32_t pair_l
   max_pairs = std::min(pair_limit, kSegmentMaxPairs);
   flows = key_bytes = pairs = granules = blocks = 0;
   table.Start();
+  recent.Forget();
 }
 
 // Makes the granule of `file_offset` the last one; false if it lies outside the segment.
@@ -112,53 +101,46 @@ bool IndexBuilder::Impl::AddPacket(const FlowKey& key, uint64_t hash) {
   return true;
 }
 
-void IndexBuilder::Impl::AddBatch(size_t packets) {
-  for (size_t i = 0; i < packets; ++i) {
-    if (!OpenGranule(offsets[i])) {
-      full = block_unindexed = true;
-    } else if (full || !AddPacket(keys[i], hashes[i])) {
-      full = block_unindexed = true;
-    }
+void IndexBuilder::Impl::AddOrFill(const ScoutedPacket& packet, uint64_t hash, uint64_t block_offset) {
+  if (!OpenGranule(block_offset + packet.offset) || full || !AddPacket(packet.key, hash))
+    full = block_unindexed = true;
+}
+
+// `packets`: ScoutedPackets of the block at `block_offset`.
+void IndexBuilder::Impl::AddPackets(std::span<const uint8_t> packets, uint64_t block_offset) {
+  struct Ahead {
+    const ScoutedPacket* packet;
+    uint64_t hash;
+  };
+  std::array<Ahead, kPrefetchPackets> ahead;
+  size_t count = 0;
+  for (size_t at = 0; at < packets.size();) {
+    const ScoutedPacket& packet = ScoutedPacket::At(packets.data() + at);
+    at += packet.stored_bytes();
+    const uint64_t hash = table.Hash(packet.key);
+    const auto granule = static_cast<uint32_t>((block_offset + packet.offset) / kGranuleBytes);
+    if (recent.Note(packet.key, hash, granule)) continue;
+    table.Prefetch(hash);
+    Ahead& slot = ahead[count % ahead.size()];
+    if (count >= ahead.size()) AddOrFill(*slot.packet, slot.hash, block_offset);
+    slot = {&packet, hash};
+    ++count;
   }
+  for (size_t i = count - std::min(count, ahead.size()); i < count; ++i)
+    AddOrFill(*ahead[i % ahead.size()].packet, ahead[i % ahead.size()].hash, block_offset);
 }
 
 BlockSummary IndexBuilder::Impl::AddBlock(std::span<const uint8_t> block, uint64_t file_offset,
                                           uint32_t drops) {
   const bool indexing = active && blocks < kSegmentMaxBlocks;
-  if (!indexing) {
-    if (const BlockSummary* known = scout.Summary(block)) return *known;
-  }
-  BlockSummary summary;
-  KernelBlockHeader header{};
-  if (block.size() >= sizeof header) std::memcpy(&header, block.data(), sizeof header);
-  const size_t first = std::max<size_t>(header.first_packet_offset, kKernelHeaderBytes);
   block_unindexed = false;
-
-  const std::span<const uint32_t> ahead = scout.Offsets(block.data());
-  size_t batch = 0;
-  PacketWalk walk(block, first, block.size(), file_offset);
-  while (const PacketView* packet = walk.Next()) {
-    if (const size_t next = summary.packets + kPrefetchPackets; next < ahead.size()) {
-      PrefetchPacket(block.data() + ahead[next]);
-    } else {
-      __builtin_prefetch(packet->frame.data() + kPrefetchBytes);
-    }
-    summary.Add(packet->time_ns, packet->frame.size());
-    if (!indexing) continue;
-    offsets[batch] = packet->file_offset;
-    if (!full) [[likely]] {
-      FrameToFlowKey(packet->frame, packet->tag, keys[batch]);
-      hashes[batch] = table.Hash(keys[batch]);
-      table.Prefetch(hashes[batch]);
-    }
-    if (++batch == kBatch) {
-      AddBatch(batch);
-      batch = 0;
-    }
-  }
-  AddBatch(batch);
-  if (indexing) AppendBlock(summary, block, file_offset, drops);
-  return summary;
+  PacketScout::Chain& found =
+      scout.Take(block, indexing ? PacketScout::Aim::kPackets : PacketScout::Aim::kSummary);
+  do {
+    if (indexing) AddPackets(found.packets(), file_offset);
+  } while (scout.Next(found));
+  if (indexing) AppendBlock(found.summary(), block, file_offset, drops);
+  return found.summary();
 }
 
 void IndexBuilder::Impl::AppendBlock(const BlockSummary& summary, std::span<const uint8_t> block,
@@ -180,7 +162,8 @@ void IndexBuilder::Impl::AppendBlock(const BlockSummary& summary, std::span<cons
 
 Result<IndexBuilder> IndexBuilder::Create() {
   STENO_TRY(FlowTable table, FlowTable::Create());
-  return IndexBuilder(std::make_unique<Impl>(std::move(table)));
+  STENO_TRY(PacketScout scout, PacketScout::Create());
+  return IndexBuilder(std::make_unique<Impl>(std::move(table), std::move(scout)));
 }
 
 IndexBuilder::IndexBuilder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -193,7 +176,7 @@ void IndexBuilder::Begin(const SegmentMemory* segment, uint32_t max_pairs) {
 }
 
 void IndexBuilder::LookAhead(std::span<const std::span<const uint8_t>> blocks) {
-  impl_->scout.Walk(blocks, impl_->active ? PacketScout::Aim::kOffsets : PacketScout::Aim::kSummaries);
+  impl_->scout.Walk(blocks, impl_->active ? PacketScout::Aim::kPackets : PacketScout::Aim::kSummary);
 }
 
 BlockSummary IndexBuilder::AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops) {

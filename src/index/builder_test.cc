@@ -1,6 +1,8 @@
 #include "index/builder.h"
 
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "base/bytes.h"
 #include "index/test_segment.h"
@@ -44,6 +46,47 @@ TEST(IndexBuilderTest, BothDirectionsAreOneFlow) {
   segment.EndBlock();
   EXPECT_EQ(segment.builder().flow_count(), 2u);
   EXPECT_EQ(segment.Snapshot().pairs.size(), 2u);
+}
+
+// Every flow of a granule has a pair with it, and one only, however its packets are mixed with others'.
+TEST(IndexBuilderTest, PairsAreThoseOfAPlainCount) {
+  std::mt19937_64 random(16);
+  std::vector<testing::RandomFrame> flows;
+  for (int i = 0; i < 600; ++i) flows.push_back(testing::MakeRandomFrame(random));
+  for (uint32_t i = 0; i < 600; ++i) flows.push_back({NumberedFrame(i), {}});
+  for (uint64_t file = 2; file < 5; ++file) {
+    TestSegment segment;
+    segment.Start(file);
+    std::vector<size_t> sent;
+    for (int i = 0; i < 30'000; ++i) {
+      // Bursts of one flow, and now and then many at once.
+      const bool burst = !sent.empty() && random() % 4 != 0;
+      sent.push_back(burst ? sent[sent.size() - 1 - random() % std::min<size_t>(sent.size(), 3)]
+                           : random() % flows.size());
+      segment.Add(flows[sent.back()]);
+    }
+    segment.EndBlock();
+    const SegmentSnapshot snapshot = segment.Snapshot();
+    std::set<std::pair<uint64_t, std::vector<uint8_t>>> expected;
+    for (const testing::AddedPacket& packet : segment.packets()) {
+      FlowKey key;
+      MakeFlowKey(packet.headers, key);
+      expected.emplace(packet.file_offset / kGranuleBytes,
+                       std::vector<uint8_t>(key.view().begin(), key.view().end()));
+    }
+    std::set<std::pair<uint64_t, std::vector<uint8_t>>> found;
+    for (size_t granule = 0; granule < snapshot.granule_starts.size(); ++granule) {
+      const bool last = granule + 1 == snapshot.granule_starts.size();
+      const size_t end = last ? snapshot.pairs.size() : snapshot.granule_starts[granule + 1];
+      for (size_t pair = snapshot.granule_starts[granule]; pair < end; ++pair) {
+        FlowKey key;
+        ASSERT_TRUE(snapshot.CopyKey(snapshot.pairs[pair], key));
+        found.emplace(granule, std::vector<uint8_t>(key.view().begin(), key.view().end()));
+      }
+    }
+    EXPECT_EQ(found, expected);
+    EXPECT_EQ(found.size(), snapshot.pairs.size());
+  }
 }
 
 TEST(IndexBuilderTest, ANewFileForgetsTheFlowsOfTheOld) {

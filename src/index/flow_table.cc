@@ -46,26 +46,6 @@ uint64_t FlowTable::HashLong(const FlowKey& key) const {
   return Mix(hash ^ seed_[2], seed_[3] | 1);
 }
 
-FlowTable::Slot* FlowTable::Find(const FlowKey& key, uint64_t hash, const uint8_t* key_heap) {
-  const uint32_t wanted = epoch_ << 2 | static_cast<uint32_t>(key.kind);
-  const bool inlined = key.kind == FlowKind::kV4;
-  const uint64_t first = inlined ? Word(key, 0) : hash;
-  const uint64_t second = inlined ? Word(key, 8) : 0;
-  uint32_t index = Index(hash);
-  for (uint32_t probe = 0; probe < kMaxProbes; ++probe, index = (index + 1) % kSlots) {
-    Slot& slot = slots_[index];
-    if (!Occupied(slot)) return &slot;
-    if (slot.epoch_and_kind != wanted || slot.key[0] != first) continue;
-    if (inlined) {
-      if (slot.key[1] == second) return &slot;
-    } else if (slot.key_size == key.size &&
-               std::memcmp(key_heap + slot.key[1], key.bytes.data(), key.size) == 0) {
-      return &slot;
-    }
-  }
-  return nullptr;
-}
-
 void FlowTable::Occupy(Slot& slot, const FlowKey& key, uint64_t hash, uint32_t flow,
                        uint32_t heap_offset) const {
   const bool inlined = key.kind == FlowKind::kV4;

@@ -1,71 +1,79 @@
 #include "index/packet_scout.h"
 
-#include <linux/if_packet.h>
-
 #include <algorithm>
 #include <cstring>
+#include <new>
 
-#include "base/bytes.h"
-#include "base/clock.h"
+#include "packet/flow_key_fast.h"
 #include "storage/block_format.h"
 
 namespace steno {
+namespace {
 
-PacketScout::PacketScout() : offsets_(std::make_unique<uint32_t[]>(kMaxBlocks * kMaxPackets)) {}
+constexpr size_t kCacheLine = 64;
+// A packet's header, the address behind it, and its frame's headers.
+constexpr size_t kPacketBytes = 3 * kCacheLine;
+// How far ahead a single chain fetches what it will probably need.
+constexpr size_t kAloneBytes = 2048;
 
-// False if the block has no packet to look at.
-bool PacketScout::Begin(Chain& chain, std::span<const uint8_t> block, uint32_t most) {
-  chain = {.block = block.data(), .bytes = block.size()};
-  if (block.size() < kFirstPacketOffset + sizeof(tpacket3_hdr)) return false;
-  KernelBlockHeader header;
-  std::memcpy(&header, block.data(), sizeof header);
-  chain.at = header.first_packet_offset;
-  chain.expected = std::min<uint32_t>(header.packet_count, most);
-  return chain.at <= block.size() - sizeof(tpacket3_hdr) && chain.expected > 0;
+template <PacketScout::Aim kAim>
+inline void Prefetch(const PacketWalk& walk) {
+  constexpr size_t kBytes = kAim == PacketScout::Aim::kPackets ? kPacketBytes : kCacheLine;
+  for (size_t at = 0; at < kBytes; at += kCacheLine) __builtin_prefetch(walk.Ahead(at));
 }
 
-// Goes to the next packet, after `found` of the block; false at the end.
-bool PacketScout::Advance(Chain& chain, uint32_t next, uint32_t found) {
-  chain.at += next;
-  return next != 0 && chain.at <= chain.bytes - sizeof(tpacket3_hdr) && found != chain.expected;
+}  // namespace
+
+Result<PacketScout> PacketScout::Create() {
+  PacketScout scout;
+  STENO_TRY(scout.memory_, Mapping::Anonymous(scout.chains_.size() * kBlockMemory));
+  for (size_t i = 0; i < scout.chains_.size(); ++i)
+    scout.chains_[i].memory_ = scout.memory_.data() + i * kBlockMemory;
+  return scout;
 }
 
-// Notes where the chain's packet is.
-bool PacketScout::Step(Chain& chain, uint32_t* offsets) {
-  offsets[chain.packets++] = static_cast<uint32_t>(chain.at);
-  const auto next = LoadLe<uint32_t>(chain.block + chain.at + offsetof(tpacket3_hdr, tp_next_offset));
-  return Advance(chain, next, chain.packets);
+void PacketScout::Begin(Chain& chain, std::span<const uint8_t> block, Aim aim) {
+  KernelBlockHeader header{};
+  if (block.size() >= sizeof header) std::memcpy(&header, block.data(), sizeof header);
+  const size_t first = std::max<size_t>(header.first_packet_offset, kKernelHeaderBytes);
+  chain.walk_ = PacketWalk(block, first, block.size(), 0);
+  chain.block_ = block;
+  chain.aim_ = aim;
+  chain.used_ = 0;
+  chain.summary_ = {};
 }
 
-// Adds the chain's packet to the summary.
-bool PacketScout::StepSummary(Chain& chain) {
-  const uint8_t* const packet = chain.block + chain.at;
-  const auto next = LoadLe<uint32_t>(packet + offsetof(tpacket3_hdr, tp_next_offset));
-  const auto captured = LoadLe<uint32_t>(packet + offsetof(tpacket3_hdr, tp_snaplen));
-  if (captured > (next != 0 ? next : chain.bytes - chain.at)) return false;
-  chain.summary.Add(int64_t{LoadLe<uint32_t>(packet + offsetof(tpacket3_hdr, tp_sec))} * kNsPerSecond +
-                        LoadLe<uint32_t>(packet + offsetof(tpacket3_hdr, tp_nsec)),
-                    captured);
-  chain.complete = next == 0 && chain.summary.packets == chain.expected;
-  return Advance(chain, next, chain.summary.packets);
+// Takes the chain's next packet; false if there is none, or no memory for it.
+template <PacketScout::Aim kAim>
+bool PacketScout::Step(Chain& chain) {
+  const PacketView* const packet = chain.walk_.Next();
+  chain.more_ = packet != nullptr;
+  if (packet == nullptr) return false;
+  chain.summary_.Add(packet->time_ns, packet->frame.size());
+  if constexpr (kAim == Aim::kPackets) {
+    auto* const scouted = new (chain.memory_ + chain.used_) ScoutedPacket;
+    scouted->offset = static_cast<uint32_t>(packet->file_offset);
+    if (!flow_key::FromPlainV4(packet->frame, packet->tag, scouted->key)) [[unlikely]]
+      FrameToFlowKey(packet->frame, packet->tag, scouted->key);
+    chain.used_ += scouted->stored_bytes();
+    return chain.used_ <= kBlockMemory - sizeof(ScoutedPacket);
+  }
+  return true;
 }
 
-void PacketScout::Walk(std::span<const std::span<const uint8_t>> blocks, Aim aim) {
-  count_ = std::min(blocks.size(), kMaxBlocks);
-  const bool summaries = aim == Aim::kSummaries;
-  std::array<size_t, kMaxBlocks> running{};
+template <PacketScout::Aim kAim>
+void PacketScout::WalkTogether(std::span<const std::span<const uint8_t>> blocks) {
+  std::array<Chain*, kMaxBlocks> running{};
   size_t run = 0;
   for (size_t i = 0; i < count_; ++i) {
-    if (!Begin(chains_[i], blocks[i], summaries ? UINT32_MAX : kMaxPackets)) continue;
-    __builtin_prefetch(chains_[i].block + chains_[i].at);
-    running[run++] = i;
+    Begin(chains_[i], blocks[i], kAim);
+    Prefetch<kAim>(chains_[i].walk_);
+    running[run++] = &chains_[i];
   }
   while (run > 0) {
     for (size_t slot = 0; slot < run;) {
-      const size_t i = running[slot];
-      Chain& chain = chains_[i];
-      if (summaries ? StepSummary(chain) : Step(chain, offsets_.get() + i * kMaxPackets)) {
-        __builtin_prefetch(chain.block + chain.at);
+      if (Step<kAim>(*running[slot])) {
+        Prefetch<kAim>(running[slot]->walk_);
         ++slot;
       } else {
         running[slot] = running[--run];
@@ -74,21 +82,42 @@ void PacketScout::Walk(std::span<const std::span<const uint8_t>> blocks, Aim aim
   }
 }
 
-std::span<const uint32_t> PacketScout::Offsets(const uint8_t* block) const {
-  for (size_t i = 0; i < count_; ++i) {
-    if (chains_[i].block == block) return {offsets_.get() + i * kMaxPackets, chains_[i].packets};
+// Where nothing runs beside the chain, the next packets' places can only be guessed.
+void PacketScout::WalkAlone(Chain& chain) {
+  if (chain.aim_ == Aim::kPackets) {
+    while (Step<Aim::kPackets>(chain)) __builtin_prefetch(chain.walk_.Ahead(kAloneBytes));
+  } else {
+    while (Step<Aim::kSummary>(chain)) __builtin_prefetch(chain.walk_.Ahead(kAloneBytes));
   }
-  return {};
 }
 
-const BlockSummary* PacketScout::Summary(std::span<const uint8_t> block) const {
-  for (size_t i = 0; i < count_; ++i) {
-    const Chain& chain = chains_[i];
-    if (chain.block == block.data() && chain.bytes == block.size()) {
-      return chain.complete ? &chain.summary : nullptr;
-    }
+void PacketScout::Walk(std::span<const std::span<const uint8_t>> blocks, Aim aim) {
+  count_ = std::min(blocks.size(), kMaxBlocks);
+  if (aim == Aim::kPackets) {
+    WalkTogether<Aim::kPackets>(blocks);
+  } else {
+    WalkTogether<Aim::kSummary>(blocks);
   }
-  return nullptr;
+}
+
+PacketScout::Chain& PacketScout::Take(std::span<const uint8_t> block, Aim aim) {
+  for (size_t i = 0; i < count_; ++i) {
+    Chain& chain = chains_[i];
+    if (chain.block_.data() != block.data() || chain.block_.size() != block.size()) continue;
+    chain.block_ = {};
+    if (chain.aim_ >= aim) return chain;
+  }
+  Chain& chain = chains_.back();
+  Begin(chain, block, aim);
+  WalkAlone(chain);
+  return chain;
+}
+
+bool PacketScout::Next(Chain& chain) {
+  if (!chain.more_) return false;
+  chain.used_ = 0;
+  WalkAlone(chain);
+  return chain.used_ > 0;
 }
 
 }  // namespace steno

@@ -9,11 +9,13 @@
 #include "index/builder.h"
 #include "storage/packet_view.h"
 #include "testing/block_builder.h"
+#include "testing/packet_builder.h"
 
 namespace steno {
 namespace {
 
 using testing::BlockBuilder;
+using testing::PacketBuilder;
 using Bytes = std::vector<uint8_t>;
 
 Bytes MadeBlock(std::mt19937& random, unsigned packets) {
@@ -26,38 +28,106 @@ Bytes MadeBlock(std::mt19937& random, unsigned packets) {
   return {made.begin(), made.end()};
 }
 
-std::vector<uint32_t> Walked(std::span<const uint8_t> block) {
-  std::vector<uint32_t> offsets;
+// What the index needs of a packet.
+struct Found {
+  uint32_t offset;
+  Bytes key;
+  bool operator==(const Found&) const = default;
+};
+
+struct Walked {
+  std::vector<Found> packets;
+  BlockSummary summary;
+};
+
+Walked WalkOf(std::span<const uint8_t> block) {
+  Walked walked;
   PacketWalk walk(block, kFirstPacketOffset, block.size(), 0);
-  while (const PacketView* packet = walk.Next())
-    offsets.push_back(static_cast<uint32_t>(packet->file_offset));
-  return offsets;
+  FlowKey key;
+  while (const PacketView* packet = walk.Next()) {
+    FrameToFlowKey(packet->frame, packet->tag, key);
+    const auto bytes = key.view();
+    walked.packets.push_back({static_cast<uint32_t>(packet->file_offset), {bytes.begin(), bytes.end()}});
+    walked.summary.Add(packet->time_ns, packet->frame.size());
+  }
+  return walked;
 }
 
-std::vector<uint32_t> Scouted(const PacketScout& scout, const Bytes& block) {
-  const auto offsets = scout.Offsets(block.data());
-  return {offsets.begin(), offsets.end()};
+Walked ScoutOf(PacketScout& scout, std::span<const uint8_t> block, PacketScout::Aim aim) {
+  Walked scouted;
+  PacketScout::Chain& chain = scout.Take(block, aim);
+  do {
+    const auto memory = chain.packets();
+    for (size_t at = 0; at < memory.size();) {
+      const ScoutedPacket& packet = ScoutedPacket::At(memory.data() + at);
+      const auto key = packet.key.view();
+      scouted.packets.push_back({packet.offset, {key.begin(), key.end()}});
+      at += packet.stored_bytes();
+    }
+  } while (scout.Next(chain));
+  scouted.summary = chain.summary();
+  return scouted;
 }
 
+void ExpectSame(const Walked& scouted, const Walked& walked) {
+  EXPECT_EQ(scouted.packets, walked.packets);
+  EXPECT_EQ(scouted.summary.packets, walked.summary.packets);
+  EXPECT_EQ(scouted.summary.first_ns, walked.summary.first_ns);
+  EXPECT_EQ(scouted.summary.last_ns, walked.summary.last_ns);
+  EXPECT_EQ(scouted.summary.captured_bytes, walked.summary.captured_bytes);
+}
+
+// Announced or not, beside others or alone, damaged or whole, for either aim.
 TEST(PacketScout, FindsWhatAWalkFinds) {
   std::mt19937 random(11);
-  PacketScout scout;
-  for (unsigned round = 0; round < 20; ++round) {
+  PacketScout scout = PacketScout::Create().value();
+  for (unsigned round = 0; round < 100; ++round) {
     std::vector<Bytes> blocks;
     for (size_t i = 0; i < 1 + random() % (PacketScout::kMaxBlocks + 2); ++i)
-      blocks.push_back(MadeBlock(random, static_cast<unsigned>(1 + random() % 3000)));
+      blocks.push_back(
+          MadeBlock(random, static_cast<unsigned>(1 + random() % (round % 10 == 0 ? 3000 : 60))));
+    Bytes& damaged = blocks[round % blocks.size()];
+    if (round % 2 == 1) {
+      const size_t at = kFirstPacketOffset + random() % (damaged.size() - kFirstPacketOffset);
+      damaged[at] ^= static_cast<uint8_t>(1u << random() % 8);
+    }
     const std::vector<std::span<const uint8_t>> spans(blocks.begin(), blocks.end());
-    scout.Walk(spans, PacketScout::Aim::kOffsets);
-    for (size_t i = 0; i < blocks.size(); ++i) {
-      EXPECT_EQ(Scouted(scout, blocks[i]),
-                i < PacketScout::kMaxBlocks ? Walked(blocks[i]) : std::vector<uint32_t>());
+    const auto announced = round % 3 == 0 ? PacketScout::Aim::kSummary : PacketScout::Aim::kPackets;
+    scout.Walk(spans, announced);
+    for (const Bytes& block : blocks) {
+      const Walked walked = WalkOf(block);
+      ExpectSame(ScoutOf(scout, block, PacketScout::Aim::kPackets), walked);
+      EXPECT_EQ(ScoutOf(scout, block, PacketScout::Aim::kSummary).summary.packets, walked.summary.packets);
     }
   }
 }
 
+// More packets than fit into memory, and keys of every kind and size.
+TEST(PacketScout, GoesOnWhereMemoryEnded) {
+  BlockBuilder block(kMaxBlockBytes);
+  std::mt19937 random(15);
+  for (unsigned i = 0; i < 20'000; ++i) {
+    PacketBuilder packet;
+    packet.Ethernet();
+    if (i % 7 == 0) packet.Vlan(static_cast<uint16_t>(i % 4096)).Vlan(7);
+    if (i % 3 == 0) {
+      packet.Ipv6("2001:db8::1", "2001:db8::2").Udp(static_cast<uint16_t>(i), 53);
+    } else {
+      packet.Ipv4("10.0.0.1", "10.0.0.2").Tcp(static_cast<uint16_t>(i), 80);
+    }
+    ASSERT_TRUE(block.Add(packet.Build(), i));
+  }
+  PacketScout scout = PacketScout::Create().value();
+  const Walked walked = WalkOf(block.Block());
+  EXPECT_EQ(walked.packets.size(), 20'000u);
+  ExpectSame(ScoutOf(scout, block.Block(), PacketScout::Aim::kPackets), walked);
+  scout.Walk({{block.Block()}}, PacketScout::Aim::kPackets);
+  ExpectSame(ScoutOf(scout, block.Block(), PacketScout::Aim::kPackets), walked);
+}
+
 TEST(PacketScout, StaysInsideDamagedBlocks) {
   std::mt19937 random(12);
-  PacketScout scout;
+  PacketScout scout = PacketScout::Create().value();
   const Bytes whole = MadeBlock(random, 40);
   for (unsigned round = 0; round < 3000; ++round) {
     // Its own allocation, so that a sanitizer sees every byte too far.
@@ -66,57 +136,24 @@ TEST(PacketScout, StaysInsideDamagedBlocks) {
       const size_t at = random() % std::min<size_t>(block.size(), round % 2 == 0 ? 64 : block.size());
       block[at] = static_cast<uint8_t>(random());
     }
-    scout.Walk({{std::span<const uint8_t>(block)}}, PacketScout::Aim::kSummaries);
-    scout.Walk({{std::span<const uint8_t>(block)}}, PacketScout::Aim::kOffsets);
-    for (const uint32_t offset : scout.Offsets(block.data())) EXPECT_LT(offset, block.size());
+    scout.Walk({{std::span<const uint8_t>(block)}}, PacketScout::Aim::kPackets);
+    for (const Found& packet : ScoutOf(scout, block, PacketScout::Aim::kPackets).packets)
+      EXPECT_LT(packet.offset, block.size());
   }
 }
 
-// With many blocks at once, and where one was damaged: a summary is either that of the walk or is not given.
-TEST(PacketScout, SummarisesAsTheWalkDoes) {
-  std::mt19937 random(14);
-  IndexBuilder plain = IndexBuilder::Create().value();
-  plain.Begin(nullptr);
-  PacketScout scout;
-  unsigned given = 0;
-  for (unsigned round = 0; round < 300; ++round) {
-    std::vector<Bytes> blocks;
-    for (unsigned i = 0; i < PacketScout::kMaxBlocks; ++i)
-      blocks.push_back(MadeBlock(random, static_cast<unsigned>(1 + random() % 60)));
-    Bytes& damaged = blocks[round % blocks.size()];
-    if (round % 2 == 1) damaged[random() % damaged.size()] ^= static_cast<uint8_t>(1u << random() % 8);
-    const std::vector<std::span<const uint8_t>> spans(blocks.begin(), blocks.end());
-    scout.Walk(spans, PacketScout::Aim::kSummaries);
-    for (const Bytes& block : blocks) {
-      const BlockSummary* const summary = scout.Summary(block);
-      ASSERT_TRUE(summary != nullptr || &block == &damaged);
-      if (summary == nullptr) continue;
-      const BlockSummary walked = plain.AddBlock(block, 0, 0);
-      // What only the walk looks at in a damaged header does not count here.
-      if (&block == &damaged && walked.packets < summary->packets) continue;
-      EXPECT_EQ(summary->packets, walked.packets);
-      EXPECT_EQ(summary->first_ns, walked.first_ns);
-      EXPECT_EQ(summary->last_ns, walked.last_ns);
-      EXPECT_EQ(summary->captured_bytes, walked.captured_bytes);
-      ++given;
-    }
-  }
-  EXPECT_GT(given, 300u * (PacketScout::kMaxBlocks - 1) - 1);
-}
-
-// The builder's answer does not depend on what it was told beforehand, be it wrong.
-TEST(PacketScout, IsOnlyAHint) {
+// What was announced counts once: memory that is used again is looked at again.
+TEST(PacketScout, LooksAgainAtABlockThatWasTaken) {
   std::mt19937 random(13);
   Bytes block = MadeBlock(random, 500);
   IndexBuilder builder = IndexBuilder::Create().value();
   builder.Begin(nullptr);
-  const BlockSummary plain = builder.AddBlock(block, 0, 0);
   builder.LookAhead({{std::span<const uint8_t>(block)}});
-  const Bytes other = MadeBlock(random, 300);
-  std::copy(other.begin(), other.begin() + std::min(other.size(), block.size()), block.begin());
-  const BlockSummary hinted = builder.AddBlock(std::span(block).first(other.size()), 0, 0);
-  EXPECT_EQ(plain.packets, 500u);
-  EXPECT_EQ(hinted.packets, 300u);
+  EXPECT_EQ(builder.AddBlock(block, 0, 0).packets, 500u);
+  BlockBuilder other;
+  ASSERT_TRUE(other.Add(Bytes(60), 1));
+  std::ranges::copy(other.Block(), block.begin());
+  EXPECT_EQ(builder.AddBlock(block, 0, 0).packets, 1u);
 }
 
 }  // namespace

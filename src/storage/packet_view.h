@@ -4,9 +4,16 @@
 // the buffer: hostile bytes give a shorter walk and an error, never a read outside.
 #pragma once
 
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "base/bytes.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "packet/decode.h"
 #include "storage/block_format.h"
@@ -32,11 +39,23 @@ class PacketWalk {
   PacketWalk(std::span<const uint8_t> bytes, size_t at, size_t end, uint64_t base_offset)
       : bytes_(bytes), at_(at), end_(end), base_offset_(base_offset) {}
 
-  // The next packet, valid until the next call, or null at the end.
+  // The next packet, valid until the next call, or null at the end. Inlined: it runs for every packet that is
+  // recorded.
   const PacketView* Next();
   [[nodiscard]] const Status& status() const { return status_; }
+  // So many bytes behind where the next packet is expected; for prefetching only, as it may lie outside.
+  [[nodiscard]] const void* Ahead(size_t bytes) const {
+    return reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(bytes_.data()) + at_ + bytes);
+  }
 
  private:
+  // struct sockaddr_ll follows the packet's header.
+  static constexpr size_t kAddressOffset = TPACKET_ALIGN(sizeof(tpacket3_hdr));
+  static constexpr size_t kHeaderBytes = kAddressOffset + sizeof(sockaddr_ll);
+  static_assert(kAddressOffset == 48 && kHeaderBytes == 68);
+
+  const PacketView* Damaged(const char* what);
+
   std::span<const uint8_t> bytes_;
   size_t at_;
   size_t end_;
@@ -45,5 +64,40 @@ class PacketWalk {
   PacketView view_;
   Status status_;
 };
+
+[[gnu::always_inline]] inline const PacketView* PacketWalk::Next() {
+  if (done_ || at_ >= end_) return nullptr;
+  if (at_ > bytes_.size() || bytes_.size() - at_ < kHeaderBytes) return Damaged("its header is cut off");
+  const uint8_t* const from = bytes_.data() + at_;
+  const auto field = [from](size_t offset) { return LoadLe<uint32_t>(from + offset); };
+  const auto next = field(offsetof(tpacket3_hdr, tp_next_offset));
+  const auto captured = field(offsetof(tpacket3_hdr, tp_snaplen));
+  const auto status = field(offsetof(tpacket3_hdr, tp_status));
+  const auto frame_at = LoadLe<uint16_t>(from + offsetof(tpacket3_hdr, tp_mac));
+  if (frame_at < kHeaderBytes) return Damaged("its frame starts inside its header");
+  const uint64_t frame_end = uint64_t{frame_at} + captured;
+  if (frame_end > bytes_.size() - at_) return Damaged("its frame is longer than its block");
+  if (next != 0 && (next % 8 != 0 || next < frame_end))
+    return Damaged("the offset of the next packet is wrong");
+
+  view_.time_ns =
+      int64_t{field(offsetof(tpacket3_hdr, tp_sec))} * kNsPerSecond + field(offsetof(tpacket3_hdr, tp_nsec));
+  view_.original_bytes = std::max(field(offsetof(tpacket3_hdr, tp_len)), captured);
+  view_.frame = {from + frame_at, captured};
+  view_.tag = {};
+  if ((status & TP_STATUS_VLAN_VALID) != 0) {
+    view_.tag.present = true;
+    view_.tag.tci = LoadLe<uint16_t>(from + offsetof(tpacket3_hdr, hv1.tp_vlan_tci));
+    view_.tag.tpid = (status & TP_STATUS_VLAN_TPID_VALID) != 0
+                         ? LoadLe<uint16_t>(from + offsetof(tpacket3_hdr, hv1.tp_vlan_tpid))
+                         : uint16_t{ETHERTYPE_VLAN};
+  }
+  view_.interface_index = field(kAddressOffset + offsetof(sockaddr_ll, sll_ifindex));
+  view_.file_offset = base_offset_ + at_;
+
+  done_ = next == 0;
+  at_ += next;
+  return &view_;
+}
 
 }  // namespace steno

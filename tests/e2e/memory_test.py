@@ -1,9 +1,11 @@
 """The server's memory is bounded whatever its clients do: 20 slow readers of everything, over packets whose times have no order at all,
 and a thousand small queries at the same moment. Fills 400 MB in /var/tmp, and removes it."""
+import http.client
 import os
 import random
 import selectors
 import socket
+import ssl
 import struct
 import time
 import unittest
@@ -13,6 +15,8 @@ import lab
 PACKETS, FRAME_BYTES = 200_000, 1900
 START_NS = 1_700_000_000 * 10**9
 READERS, BYTES_PER_SECOND, SECONDS = 20, 100_000, 20
+IDLE = 400  # connections that have had an answer and stay
+IDLE_KB = 96  # what each may keep of the server's memory
 CACHE_MB = 64
 LIMIT_MB = 256 + CACHE_MB
 
@@ -100,6 +104,34 @@ class Memory(unittest.TestCase):
         statuses = {answer.split(b"\r\n")[0] for answer in answers.values()}
         self.assertEqual(statuses, {b"HTTP/1.1 200 OK"})
         self.assertLess(rss.most, LIMIT_MB)
+
+    def test_idle_tls_connections(self):
+        """A connection gives back what the sending of an answer took."""
+        context = ssl.create_default_context(cafile=self.lab.certs + "/ca_cert.pem")
+        context.load_cert_chain(self.lab.certs + "/client_cert.pem", self.lab.certs + "/client_key.pem")
+        connections = []
+
+        def connect():
+            connection = http.client.HTTPSConnection("127.0.0.1", self.lab.port, context=context, timeout=30)
+            connection.request("GET", "/metrics")
+            self.assertGreater(len(connection.getresponse().read()), 5000)  # more than a connection keeps room for
+            connections.append(connection)
+
+        for _ in range(20):  # what the server keeps for all of them
+            connect()
+        with lab.Rss(self.lab.process.pid) as rss:
+            pass
+        before = rss.most
+        for _ in range(IDLE):
+            connect()
+        time.sleep(0.5)
+        with lab.Rss(self.lab.process.pid) as rss:
+            pass
+        each = (rss.most - before) * 1024 / IDLE
+        print("%.1f KiB for each of %d idle connections" % (each, IDLE))
+        self.assertLess(each, IDLE_KB)
+        for connection in connections:
+            connection.close()
 
 
 if __name__ == "__main__":

@@ -4,21 +4,16 @@
 
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <condition_variable>
 #include <future>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
@@ -26,8 +21,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/http/session.h"
+#include "server/http/socket_transport.h"
 #include "server/http/sockets.h"
 #include "server/http/tls_context.h"
+#include "server/http/tls_transport.h"
 #include "server/message_limiter.h"
 
 namespace steno {
@@ -39,61 +36,29 @@ using asio::ip::tcp;
 using UnixProtocol = asio::local::stream_protocol;
 using std::chrono::milliseconds;
 
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr milliseconds kAcceptPause(50);
 constexpr std::chrono::seconds kStopGrace(2);
-
-// What the kinds of connections share; Stream reads and writes, and `lowest()` is the socket under it.
-template <class Stream>
-class StreamTransport : public Transport, public std::enable_shared_from_this<StreamTransport<Stream>> {
- public:
-  template <class... Args>
-  explicit StreamTransport(asio::io_context& io, Args&&... args)
-      : stream_(std::forward<Args>(args)...), timer_(io) {}
-
-  awaitable<IoResult> ReadSome(asio::mutable_buffer buffer) override {
-    const auto [error, bytes] = co_await stream_.async_read_some(buffer, kToken);
-    co_return IoResult{error, bytes};
-  }
-  awaitable<IoResult> Write(std::span<const asio::const_buffer> buffers) override {
-    const auto [error, bytes] = co_await asio::async_write(stream_, buffers, kToken);
-    co_return IoResult{error, bytes};
-  }
-  void Close() override {
-    timer_.cancel();
-    boost::system::error_code ignored;
-    stream_.lowest_layer().close(ignored);
-  }
-  void ExpireAfter(milliseconds time) override {
-    timer_.expires_after(time);
-    timer_.async_wait([weak = this->weak_from_this()](const boost::system::error_code& error) {
-      if (error) return;
-      if (const auto self = weak.lock()) self->Close();
-    });
-  }
-  [[nodiscard]] int fd() const override {
-    return const_cast<StreamTransport*>(this)->stream_.lowest_layer().native_handle();
-  }
-
- protected:
-  Stream stream_;
-
- private:
-  asio::steady_timer timer_;
-};
 
 // Bytes as they are: of local users, whom the kernel names, and on the listener for pages that tell nothing
 // of packets.
 template <class Socket>
-class PlainTransport final : public StreamTransport<Socket> {
+class PlainTransport final : public SocketTransport<Socket> {
  public:
-  PlainTransport(asio::io_context& io, Socket socket, ClientIdentity (*identify)(int))
-      : StreamTransport<Socket>(io, std::move(socket)), peer_(identify(this->fd())) {}
+  PlainTransport(Socket socket, ClientIdentity (*identify)(int))
+      : SocketTransport<Socket>(std::move(socket)), peer_(identify(this->fd())) {}
 
   awaitable<bool> Handshake() override { co_return true; }
+  awaitable<IoResult> ReadSome(asio::mutable_buffer buffer) override {
+    const auto [error, bytes] = co_await this->socket_.async_read_some(buffer, kNoThrow);
+    co_return IoResult{error, bytes};
+  }
+  awaitable<IoResult> Write(std::span<const asio::const_buffer> buffers) override {
+    const auto [error, bytes] = co_await asio::async_write(this->socket_, buffers, kNoThrow);
+    co_return IoResult{error, bytes};
+  }
   awaitable<void> ShutdownSend() override {
     boost::system::error_code ignored;
-    this->stream_.shutdown(Socket::shutdown_send, ignored);
+    this->socket_.shutdown(Socket::shutdown_send, ignored);
     co_return;
   }
   [[nodiscard]] ClientIdentity Peer() const override { return peer_; }
@@ -103,39 +68,6 @@ class PlainTransport final : public StreamTransport<Socket> {
 };
 
 ClientIdentity AnonymousPeer(int fd) { return {ClientIdentity::Kind::kCertificate, "", TcpPeerName(fd)}; }
-
-class TlsTransport final : public StreamTransport<asio::ssl::stream<tcp::socket>> {
- public:
-  TlsTransport(asio::io_context& io, tcp::socket socket, asio::ssl::context& context, ServerStats& stats,
-               MessageLimiter& log)
-      : StreamTransport(io, std::move(socket), context), stats_(stats), log_(log) {
-    boost::system::error_code ignored;
-    stream_.next_layer().set_option(tcp::no_delay(true), ignored);
-    address_ = TcpPeerName(fd());
-  }
-
-  awaitable<bool> Handshake() override {
-    const auto [error] = co_await stream_.async_handshake(asio::ssl::stream_base::server, kToken);
-    if (!error) co_return true;
-    stats_.tls_failures.fetch_add(1);
-    if (const auto held_back = log_.Allow(MonotonicNs())) {
-      STENO_INFO("TLS handshake with {} failed: {} ({} more not shown)", address_, error.message(),
-                 *held_back);
-    }
-    co_return false;
-  }
-  // Sends close_notify and waits for the client's.
-  awaitable<void> ShutdownSend() override { co_await stream_.async_shutdown(kToken); }
-  [[nodiscard]] ClientIdentity Peer() const override {
-    return {ClientIdentity::Kind::kCertificate,
-            TlsPeerName(const_cast<TlsTransport*>(this)->stream_.native_handle()), address_};
-  }
-
- private:
-  ServerStats& stats_;
-  MessageLimiter& log_;
-  std::string address_;
-};
 
 }  // namespace
 
@@ -168,7 +100,8 @@ struct HttpServer::Impl {
   uint16_t port = 0;
 
   asio::io_context io{1};
-  std::optional<asio::ssl::context> tls;
+  std::unique_ptr<Waker> waker;
+  SslContext tls;
   tcp::acceptor tls_acceptor{io};
   UnixProtocol::acceptor unix_acceptor{io};
   tcp::acceptor metrics_acceptor{io};
@@ -190,8 +123,7 @@ void Assign(tcp::acceptor& acceptor, UniqueFd listener) {
 }
 
 Status HttpServer::Impl::ListenForTls() {
-  STENO_TRY(SslContext context, MakeTlsContext(options.tls_files));
-  tls.emplace(context.release());
+  STENO_TRY(tls, MakeTlsContext(options.tls_files));
   Result<UniqueFd> listener = options.tls_fd >= 0 ? Result<UniqueFd>(UniqueFd(options.tls_fd))
                                                   : ListenTcp(options.host, options.port);
   if (!listener) return Fail(std::move(listener).error().With("Host, Port"));
@@ -222,13 +154,13 @@ Status HttpServer::Impl::ListenForMetrics() {
 
 std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(tcp::acceptor& acceptor, tcp::socket socket) {
   if (&acceptor == &metrics_acceptor)
-    return std::make_shared<PlainTransport<tcp::socket>>(io, std::move(socket), AnonymousPeer);
-  return std::make_shared<TlsTransport>(io, std::move(socket), *tls, queries.stats(), tls_log);
+    return std::make_shared<PlainTransport<tcp::socket>>(std::move(socket), AnonymousPeer);
+  return MakeTlsTransport(std::move(socket), tls.get(), queries.stats(), tls_log);
 }
 
 std::shared_ptr<Transport> HttpServer::Impl::MakeTransport(UnixProtocol::acceptor&,
                                                            UnixProtocol::socket socket) {
-  return std::make_shared<PlainTransport<UnixProtocol::socket>>(io, std::move(socket), UnixPeer);
+  return std::make_shared<PlainTransport<UnixProtocol::socket>>(std::move(socket), UnixPeer);
 }
 
 template <class Acceptor>
@@ -237,16 +169,16 @@ awaitable<void> HttpServer::Impl::Accept(Acceptor& acceptor) {
   while (!stopping) {
     if (sessions.size() >= options.max_connections) {
       pause.expires_after(kAcceptPause);
-      co_await pause.async_wait(kToken);
+      co_await pause.async_wait(kNoThrow);
       continue;
     }
-    auto accepted = co_await acceptor.async_accept(kToken);
+    auto accepted = co_await acceptor.async_accept(kNoThrow);
     const boost::system::error_code error = std::get<0>(accepted);
     if (stopping) co_return;
     if (error) {  // a client that is gone again, or no descriptor left
       if (accept_log.Allow(MonotonicNs())) STENO_WARN("accept: {}", error.message());
       pause.expires_after(kAcceptPause);
-      co_await pause.async_wait(kToken);
+      co_await pause.async_wait(kNoThrow);
       continue;
     }
     std::shared_ptr<Transport> transport = MakeTransport(acceptor, std::move(std::get<1>(accepted)));
@@ -255,7 +187,7 @@ awaitable<void> HttpServer::Impl::Accept(Acceptor& acceptor) {
 }
 
 void HttpServer::Impl::Begin(std::shared_ptr<Transport> transport, bool metrics_only) {
-  const SessionContext context{queries, admission, pages, stopping, metrics_only, options.slot_wait};
+  const SessionContext context{queries, admission, pages, *waker, stopping, metrics_only, options.slot_wait};
   auto session = std::make_shared<Session>(std::move(transport), context);
   sessions.insert(session);
   queries.stats().connections_accepted.fetch_add(1);
@@ -277,10 +209,7 @@ void HttpServer::Impl::Begin(std::shared_ptr<Transport> transport, bool metrics_
 Status HttpServer::Impl::ReloadTls(const TlsFiles& files) {
   if (!options.tls) return {};
   STENO_TRY(SslContext context, MakeTlsContext(files));
-  asio::post(io, [this, fresh = std::shared_ptr<SSL_CTX>(std::move(context))] {
-    ::SSL_CTX_up_ref(fresh.get());  // the reference that `tls` takes over
-    tls.emplace(fresh.get());
-  });
+  asio::post(io, [this, fresh = std::move(context)]() mutable { tls = std::move(fresh); });
   return {};
 }
 
@@ -305,7 +234,7 @@ void HttpServer::Impl::Stop() {
   }
   io.stop();
   thread.join();
-  queries.Stop();  // its threads wake sessions through `io`
+  queries.Stop();  // its threads use the waker
   if (!options.unix_socket.empty()) ::unlink(options.unix_socket.c_str());
 }
 
@@ -318,6 +247,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& o
   if (options.tls || options.tls_fd >= 0) STENO_CHECK_OK(impl->ListenForTls());
   if (!options.unix_socket.empty() || options.unix_fd >= 0) STENO_CHECK_OK(impl->ListenForLocalUsers());
   if (options.metrics_port != 0 || options.metrics_fd >= 0) STENO_CHECK_OK(impl->ListenForMetrics());
+  STENO_TRY(impl->waker, Waker::Make(impl->io.get_executor()));
+  asio::co_spawn(impl->io, impl->waker->Run(), asio::detached);
   Impl* self = impl.get();
   const auto accept = [self](auto& acceptor) {
     if (acceptor.is_open()) asio::co_spawn(self->io, self->Accept(acceptor), asio::detached);

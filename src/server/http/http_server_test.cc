@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "query/test_store.h"
 #include "server/http/sockets.h"
+#include "server/http/test_certificates.h"
 #include "server/http/test_client.h"
 
 namespace steno {
@@ -307,7 +308,7 @@ TEST_F(HttpServerTest, MetricsForEverybodyAndNothingElse) {
 class TlsServerTest : public HttpServerTest {
  protected:
   void SetUp() override {
-    if (std::system("openssl version > /dev/null 2>&1") != 0) GTEST_SKIP() << "needs the openssl program";
+    if (!testing::CanMakeCertificates()) GTEST_SKIP() << "needs the openssl program";
     certs_ = data_.path() + "/certs";
     std::filesystem::create_directory(certs_);
     Make("ca", "");
@@ -321,24 +322,9 @@ class TlsServerTest : public HttpServerTest {
     options.tls_files = FilesIn(certs_);
     Start(options);
   }
-  // A key, and a certificate signed by `authority` (itself if empty).
   void Make(const std::string& name, const std::string& authority) {
-    const std::string base = certs_ + "/" + name;
-    std::string command =
-        "openssl ecparam -name prime256v1 -genkey -noout -out " + base + "_key.pem 2>/dev/null && ";
-    if (authority.empty()) {
-      command += "openssl req -x509 -days 2 -key " + base + "_key.pem -subj /CN=" + name + " -out " + base +
-                 "_cert.pem";
-    } else {
-      command += "openssl req -new -key " + base + "_key.pem -subj /CN=" + name +
-                 " | openssl x509 -req -days 2 -CA " + certs_ + "/" + authority + "_cert.pem -CAkey " +
-                 certs_ + "/" + authority + "_key.pem -CAcreateserial -extfile " + certs_ + "/ext -out " +
-                 base + "_cert.pem 2>/dev/null";
-    }
-    std::ofstream(certs_ + "/ext") << "subjectAltName=IP:127.0.0.1\n";
-    ASSERT_EQ(std::system(command.c_str()), 0) << command;
+    testing::MakeCertificate(certs_, name, authority);
   }
-
   static TlsFiles FilesIn(const std::string& directory) {
     ServerConfig config;
     config.cert_path = directory;

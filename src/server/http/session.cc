@@ -5,11 +5,7 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -68,24 +64,6 @@ HttpReply ParseFailure(const boost::system::error_code& error) {
   }
   return reply;
 }
-
-// Lets other threads wake a coroutine of the I/O thread.
-class Signal : public std::enable_shared_from_this<Signal> {
- public:
-  explicit Signal(const asio::any_io_executor& executor) : timer_(executor) {}
-
-  // From any thread.
-  void Raise() {
-    asio::post(timer_.get_executor(), [self = shared_from_this()] { self->timer_.cancel(); });
-  }
-  awaitable<void> Wait(milliseconds most) {
-    timer_.expires_after(most);
-    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-  }
-
- private:
-  asio::steady_timer timer_;
-};
 
 // Cancels a query that its session leaves, in whatever way.
 class QueryGuard {
@@ -264,7 +242,7 @@ awaitable<void> Session::Impl::Linger() {
 
 awaitable<bool> Session::Impl::RunQuery(QueryJob job, bool keep_alive, unsigned http_minor) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
-  const auto signal = std::make_shared<Signal>(executor);
+  const auto signal = std::make_shared<Signal>(context.waker, executor);
   const char* const content_type = ContentType(job);
   const auto query = context.queries.Start(std::move(job), [signal] { signal->Raise(); });
   const QueryGuard guard(*query);
@@ -310,7 +288,7 @@ awaitable<bool> Session::Impl::WaitForSlot(RunningQuery& query, Signal& signal) 
 awaitable<bool> Session::Impl::Stream(RunningQuery& query, Signal& signal, bool chunked, std::string head) {
   bool waited = false;
   for (;;) {
-    RunningQuery::Piece piece = query.Take();
+    const RunningQuery::Piece piece = query.Take();
     if (piece.bytes.empty() && !piece.done) {
       if (PeerHasLeft(transport->fd())) co_return false;
       if (waited && !head.empty()) {  // the first packet is long in coming: say that the query runs

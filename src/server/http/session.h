@@ -10,6 +10,7 @@
 
 #include "server/http/routes.h"
 #include "server/http/transport.h"
+#include "server/http/waker.h"
 #include "server/query_service.h"
 
 namespace steno {
@@ -18,6 +19,7 @@ struct SessionContext {
   QueryService& queries;
   Admission& admission;
   const ServerPages& pages;
+  Waker& waker;
   const bool& stopping;       // the server is about to end: no further request
   bool metrics_only = false;  // RouteMetrics() answers
   std::chrono::milliseconds slot_wait{10'000};

@@ -74,6 +74,8 @@ class TestClient {
 
   [[nodiscard]] bool connected() const { return connected_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
+  // Of StartTls(), for what only some tests do.
+  [[nodiscard]] SSL* ssl() const { return ssl_.get(); }
   void Close() {
     ssl_.reset();
     fd_.reset();

@@ -1,7 +1,7 @@
 // TLS settings of the server: TLS 1.2 or later, its own certificate, and client certificates required and
 // verified.
 //
-// The only OpenSSL calls besides those of the HTTP library.
+// What a connection does with them is in server/http/tls_transport.h; nothing else uses OpenSSL.
 #pragma once
 
 #include <openssl/ssl.h>

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pcap/pcap_writer.h"
 #include "query/explain.h"
 #include "server/plan_json.h"
 #include "server/printable.h"
@@ -20,6 +21,11 @@ namespace {
 
 // Queries yield to the capture threads where both want a processor; see setpriority(2) for threads.
 constexpr int kWorkerNice = 5;
+
+// What a packet may take in a result besides its own bytes: pcapng's description of its interface, with texts
+// of at most 1000 bytes, and of itself.
+constexpr size_t kEncodingRoom = 8 << 10;
+static_assert(kPcapSnaplen + kEncodingRoom <= ResultStream::kMaxRoom);
 
 std::string CutReason(LimitCounter::Verdict verdict, const Status& status, bool stopped, bool late) {
   if (verdict == LimitCounter::Verdict::kPacketLimit) return "limit-packets";
@@ -47,18 +53,9 @@ RunningQuery::RunningQuery(QueryJob job, std::function<void()> on_ready)
     : job_(std::move(job)), on_ready_(std::move(on_ready)), encoder_(job_.format, job_.grouping) {}
 
 RunningQuery::Piece RunningQuery::Take() {
-  const std::lock_guard lock(mutex_);
-  Piece piece;
-  if (!chunks_.empty()) {
-    piece.bytes = std::move(chunks_.front());
-    chunks_.pop_front();
-  } else {
-    piece.bytes = std::exchange(tail_, std::string());
-  }
-  buffered_bytes_ -= piece.bytes.size();
-  piece.done = done_ && buffered_bytes_ == 0;
-  space_.notify_one();
-  return piece;
+  const bool done = done_.load();
+  const std::string_view bytes = stream_.Take();
+  return {bytes, done && stream_.drained()};
 }
 
 void RunningQuery::Abandon() {
@@ -72,54 +69,33 @@ void RunningQuery::Signal() {
   if (on_ready_) on_ready_();
 }
 
-bool RunningQuery::WaitForSpace(std::unique_lock<std::mutex>& lock, int64_t deadline_ns) {
-  const auto has_space = [this] { return buffered_bytes_ < kMaxBufferedBytes; };
-  if (has_space()) return !stop_.stop_requested();
-  const std::chrono::nanoseconds left(deadline_ns - MonotonicNs());
-  return space_.wait_until(lock, stop_.get_token(), std::chrono::steady_clock::now() + left, has_space);
-}
-
-void RunningQuery::Count(size_t before) {
-  buffered_bytes_ += tail_.size() - before;
-  bytes_ += tail_.size() - before;
-}
-
 bool RunningQuery::Append(const PacketView& packet, const PacketSource& source, LimitCounter& counter,
                           int64_t deadline_ns) {
-  bool signal = false;
-  {
-    std::unique_lock lock(mutex_);
-    if (!WaitForSpace(lock, deadline_ns)) return false;
-    if (tail_.capacity() < kChunkBytes) tail_.reserve(kChunkBytes + kChunkBytes / 8);
-    const size_t before = tail_.size();
-    failure_ = encoder_.Add(packet, source, tail_);
-    if (!failure_) return false;
-    Count(before);
-    signal = ++packets_ == 1;
-    if (tail_.size() >= kChunkBytes) {
-      chunks_.push_back(std::exchange(tail_, std::string()));
-      signal = true;
-    }
-    verdict_ = counter.CountPacket(CapturedBytes(packet));
-  }
-  if (signal) Signal();
+  if (stop_token_.stop_requested()) return false;
+  const uint32_t captured = CapturedBytes(packet);
+  std::string* const out = stream_.Room(captured + kEncodingRoom, stop_token_, deadline_ns);
+  if (out == nullptr) return false;
+  const size_t before = out->size();
+  failure_ = encoder_.Add(packet, source, *out);
+  if (!failure_) return false;
+  bytes_ += out->size() - before;
+  const bool full = stream_.Publish();
+  if (++packets_ == 1 || full) Signal();
+  verdict_ = counter.CountPacket(captured);
   return verdict_ == LimitCounter::Verdict::kMore;
 }
 
 // What ends a file is sent even if nobody has taken the rest yet: it is a few hundred bytes.
 void RunningQuery::End(const std::vector<PacketSource>& sources) {
-  const std::lock_guard lock(mutex_);
-  const size_t before = tail_.size();
-  encoder_.Finish(sources, tail_);
-  Count(before);
+  std::string end;
+  encoder_.Finish(sources, end);
+  bytes_ += end.size();
+  stream_.PublishLast(std::move(end));
 }
 
 void RunningQuery::Finish(QuerySummary summary) {
-  {
-    const std::lock_guard lock(mutex_);
-    summary_ = std::move(summary);
-    done_ = true;
-  }
+  summary_ = std::move(summary);
+  done_ = true;
   Signal();
 }
 
@@ -236,9 +212,8 @@ Status QueryService::Explain(RunningQuery& query, const StoreSnapshot& snapshot,
                              const QueryOptions& options) {
   STENO_TRY(const QueryPlan plan, ExplainQuery(*query.job_.expression, snapshot, options));
   std::string text = ToJson(plan);
-  const std::lock_guard lock(query.mutex_);
-  query.buffered_bytes_ = query.bytes_ = text.size();
-  query.tail_ = std::move(text);
+  query.bytes_ = text.size();
+  query.stream_.PublishLast(std::move(text));
   return {};
 }
 

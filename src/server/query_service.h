@@ -1,9 +1,9 @@
 // QueryService: runs queries on a bounded pool of threads and hands their results over as the bytes of a
 // capture file, in pieces.
 //
-// Independent of the transport. Thread-safe. A query that has been started holds at most kMaxBufferedBytes of
-// result: when its consumer is slow, it waits. It ends early when it is cancelled, at its deadline, or at a
-// limit.
+// Independent of the transport. Thread-safe. A query that has been started holds a bounded amount of its
+// result (server/result_stream.h): when its consumer is slow, it waits. It ends early when it is cancelled,
+// at its deadline, or at a limit.
 #pragma once
 
 #include <atomic>
@@ -14,6 +14,7 @@
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "query/store.h"
 #include "server/audit_log.h"
 #include "server/client_identity.h"
+#include "server/result_stream.h"
 #include "server/server_stats.h"
 
 namespace steno {
@@ -54,12 +56,9 @@ struct QuerySummary {
 // One query, shared by its consumer and the thread that runs it.
 class RunningQuery {
  public:
-  static constexpr size_t kChunkBytes = 256 << 10;
-  static constexpr size_t kMaxBufferedBytes = 2 << 20;
-
   struct Piece {
-    std::string bytes;  // empty: nothing at the moment
-    bool done = false;  // nothing will come any more: summary() is final
+    std::string_view bytes;  // empty: nothing at the moment; in place until the next Take()
+    bool done = false;       // nothing will come any more: summary() is final
   };
 
   RunningQuery(QueryJob job, std::function<void()> on_ready);
@@ -82,31 +81,26 @@ class RunningQuery {
   bool Append(const PacketView& packet, const PacketSource& source, LimitCounter& counter,
               int64_t deadline_ns);
   void End(const std::vector<PacketSource>& sources);
-  // What was appended to tail_ since it had `before` bytes counts. Under mutex_.
-  void Count(size_t before);
-  bool WaitForSpace(std::unique_lock<std::mutex>& lock, int64_t deadline_ns);
   void Finish(QuerySummary summary);
   void Signal();
 
   const QueryJob job_;
   std::stop_source stop_;
+  const std::stop_token stop_token_ = stop_.get_token();  // getting it for each packet would cost
   std::atomic<bool> started_{false};
 
   std::mutex callback_mutex_;
   std::function<void()> on_ready_;  // guarded by callback_mutex_
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable_any space_;
-  std::deque<std::string> chunks_;
-  std::string tail_;
+  ResultStream stream_;
+  // Of the thread that runs the query, until done_:
   ResultEncoder encoder_;
   Status failure_;  // a packet that could not be encoded
-  size_t buffered_bytes_ = 0;
   uint64_t packets_ = 0;
   uint64_t bytes_ = 0;
   LimitCounter::Verdict verdict_ = LimitCounter::Verdict::kMore;
-  bool done_ = false;
   QuerySummary summary_;
+  std::atomic<bool> done_{false};
 };
 
 struct QueryServiceOptions {

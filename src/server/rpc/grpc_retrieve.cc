@@ -82,9 +82,9 @@ void RetrieveCall::Tick() {
 void RetrieveCall::FillLocked() {
   const size_t left = rest_.size() - sent_;
   if (ended_ || left > (begun_ ? 0 : kPcapHeaderBytes)) return;
-  RunningQuery::Piece piece = query_->Take();
+  const RunningQuery::Piece piece = query_->Take();
   ended_ = piece.done;
-  rest_ = left == 0 ? std::move(piece.bytes) : rest_ + piece.bytes;
+  rest_.erase(0, sent_).append(piece.bytes);
   sent_ = 0;
 }
 

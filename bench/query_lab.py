@@ -95,6 +95,13 @@ def ask(server, query, limit=LIMIT, cpu=bench.SOURCE_CPU, **options):
             "complete": done.returncode == 0}
 
 
+def fill_page_cache(paths, piece=4 << 20):
+    for path in paths:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(piece):
+                pass
+
+
 def sequential_read_rate(paths, piece=4 << 20):
     """Bytes per second of reading the files from the disk, one after another, past the page cache."""
     buffer = bench.mmap.mmap(-1, piece)

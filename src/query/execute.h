@@ -30,6 +30,8 @@ struct QueryOptions {
   // whose blocks overlap in time beyond this are read more than once; the order of packets of equal times is
   // then that of reading.
   uint64_t held_bytes_limit = uint64_t{256} << 20;
+  // Bytes of whole blocks that a query leaves to the page cache before it reads past it (query/read_ahead.h).
+  uint64_t cached_bytes = uint64_t{128} << 20;
   MemoryBudget* memory = nullptr;    // of all queries, besides; null: none
   ReadGovernor* governor = nullptr;  // asked before each read of packets; null: none
 };
@@ -38,8 +40,11 @@ struct QueryStats {
   uint64_t packets_matched = 0;
   uint64_t packets_read = 0;  // decoded and tested
   uint64_t bytes_read = 0;
-  uint64_t files_considered = 0;  // inside the time bounds
-  uint64_t files_ruled_out = 0;   // of these, not opened, as no packet of theirs can match
+  uint64_t bytes_read_direct = 0;          // of these, past the page cache
+  uint64_t direct_reads_refused = 0;       // by the kernel, a file system or a disk: read the ordinary way
+  uint64_t direct_reads_without_room = 0;  // the same for want of memory
+  uint64_t files_considered = 0;           // inside the time bounds
+  uint64_t files_ruled_out = 0;            // of these, not opened, as no packet of theirs can match
   uint64_t files_opened = 0;
   uint64_t files_scanned = 0;  // without an index
   uint64_t files_gone = 0;     // deleted by retention while the query ran

@@ -12,7 +12,10 @@
 namespace steno {
 namespace {
 
-constexpr size_t kUnitsAhead = 8;  // of every open file, in the kernel's hands
+// That are read while others are worked on: of all open files, and of each.
+constexpr size_t kUnitsAhead = 16;
+constexpr size_t kMinUnitsAhead = 2;
+constexpr size_t kMaxUnitsAhead = 8;
 constexpr uint64_t kPacketsPerCheck = 1024;
 
 std::vector<const StoredFile*> FilesOf(const std::vector<MergeSource>& sources) {
@@ -159,6 +162,7 @@ Status Merge::OpenSource(size_t source) {
   origins_.AddDrops(origin, plan->drops);
   if (plan->units.empty()) return {};
   open_[source] = std::make_unique<OpenFile>();
+  ++open_files_;
   open_[source]->origin = origin;
   open_[source]->plan = std::move(*plan);
   work_.push({open_[source]->plan.units.front().first_ns, true, sources_[source].rank, source, kNextUnit});
@@ -192,8 +196,13 @@ Status Merge::ReadUnitOf(const Work& work) {
 
 void Merge::AnnounceUnits(OpenFile& open) {
   open.announced = std::max(open.announced, open.next_unit);
-  const size_t end = std::min(open.next_unit + kUnitsAhead, open.plan.units.size());
-  for (; open.announced < end; ++open.announced) Announce(*open.plan.file, open.plan.units[open.announced]);
+  const size_t share = std::clamp(kUnitsAhead / open_files_, kMinUnitsAhead, kMaxUnitsAhead);
+  // Two at a time: the disk is told once of both, and a query's spare buffers are enough for them.
+  if (open.announced + 1 >= open.next_unit + share) return;
+  const size_t end = std::min(open.next_unit + share, open.plan.units.size());
+  const std::span<const ReadUnit> units(open.plan.units);
+  reader_.Announce(*open.plan.file, units.subspan(open.announced, end - open.announced));
+  open.announced = end;
 }
 
 // Not before its packets are handed on: they could be dropped, and then they are read again.
@@ -205,6 +214,7 @@ void Merge::CloseIfDone(size_t source) {
                                           sources_[source].file->path(), open.damaged_units - 1));
   }
   open_[source].reset();
+  --open_files_;
 }
 
 void Merge::AddRun(PacketRun run, size_t source, size_t unit) {

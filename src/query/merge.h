@@ -109,6 +109,7 @@ class Merge {
   UnitReader reader_;
   PlanAhead plans_;
   std::vector<std::unique_ptr<OpenFile>> open_;  // per source
+  size_t open_files_ = 0;
   MinQueue<Work> work_;
   MinQueue<Head> heads_;
   std::vector<Slot> slots_;

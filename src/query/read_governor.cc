@@ -63,6 +63,13 @@ int64_t ReadGovernor::Book(uint64_t bytes, int64_t now_ns) {
   return due;
 }
 
+bool ReadGovernor::BookIfFree(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (rate_ != 0) return false;
+  totals_.bytes += bytes;
+  return true;
+}
+
 ReadGovernor::Totals ReadGovernor::totals() const {
   const std::lock_guard lock(mutex_);
   Totals totals = totals_;

@@ -47,6 +47,9 @@ class ReadGovernor {
   // Books a read of `bytes`; returns when it may begin.
   int64_t Book(uint64_t bytes, int64_t now_ns);
 
+  // The same, without a wait: false, and nothing booked, unless reads are free.
+  bool BookIfFree(uint64_t bytes);
+
   [[nodiscard]] Totals totals() const;
 
  private:

@@ -35,6 +35,20 @@ TEST(ReadGovernorTest, ReadsAreFreeWhileTheCaptureIsAtEase) {
   EXPECT_EQ(governor.totals().bytes_per_second, 0u);
 }
 
+TEST(ReadGovernorTest, ReadsAheadAreBookedOnlyWhileReadsAreFree) {
+  ReadGovernor governor;
+  EXPECT_TRUE(governor.BookIfFree(kMB));
+  EXPECT_EQ(governor.totals().bytes, kMB);
+  governor.SetLimit(1000 * kMB);
+  EXPECT_FALSE(governor.BookIfFree(kMB));
+  EXPECT_EQ(governor.totals().bytes, kMB);
+  governor.SetLimit(0);
+  int64_t now = kNsPerSecond;
+  governor.Adjust(kCalm, now);
+  ReadForASecond(governor, kFull, now);
+  EXPECT_FALSE(governor.BookIfFree(kMB)) << "the capture needs its disk";
+}
+
 TEST(ReadGovernorTest, SlowsDownUnderPressureButNeverStarves) {
   ReadGovernor governor;
   int64_t now = kNsPerSecond;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -16,10 +15,8 @@
 namespace steno {
 namespace {
 
-constexpr size_t kMaxFreeBuffers = 16;
-// A merge in the order of times needs a block of each thread at a time; every query may keep so much.
-constexpr size_t kMaxFreeBytes = 2 << 20;
-constexpr size_t kMinBufferBytes = 32 * 1024;
+constexpr size_t kMaxFreeViews =
+    16 * 1024;  // a MiB of them: a block of the smallest packets has half as many
 constexpr uint64_t kPacketsPerCheck = 1024;
 
 // Where the packets start in `bytes`, which begin with the block's kernel header; 0 if the header makes no
@@ -43,22 +40,19 @@ bool ByTime(const PacketView& a, const PacketView& b) { return a.time_ns < b.tim
 
 }  // namespace
 
-Status CheckStop(const QueryOptions& options) {
-  if (options.stop.stop_requested()) {
-    return Fail({.code = ErrorCode::kCancelled, .message = "the query was cancelled"});
-  }
-  if (options.deadline_ns != INT64_MAX && MonotonicNs() >= options.deadline_ns) {
-    return Fail({.code = ErrorCode::kDeadline, .message = "the query took longer than it may"});
-  }
-  return {};
-}
-
 Status WaitToRead(uint64_t bytes, const QueryOptions& options) {
   if (options.governor == nullptr) return {};
   const int64_t due = options.governor->Book(bytes, MonotonicNs());
   Status stopped;
   SleepUntil(due, [&] { return (stopped = CheckStop(options)).has_value(); });
   return stopped;
+}
+
+void UnitReader::Announce(PacketFile& file, std::span<const ReadUnit> units) {
+  for (const ReadUnit& unit : units) {
+    if (!ahead_.Begin(file, unit)) steno::Announce(file, unit);
+  }
+  ahead_.Start();
 }
 
 Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage) {
@@ -73,10 +67,24 @@ Status UnitReader::Read(const PacketFile& file, const ReadUnit& unit, PacketRun&
     damage.clear();
     STENO_CHECK_OK(ReadOnce(file, whole, run, damage));
   }
+  FitViews(run);
   if (!std::ranges::is_sorted(run.packets, ByTime)) std::ranges::stable_sort(run.packets, ByTime);
   // A few packets must not hold the memory of all the packets around them while they wait for their turn.
-  if (FrameBytes(run) <= run.buffer.capacity / 4) Shrink(run);
+  if (FrameBytes(run) <= run.buffer.capacity() / 4) Shrink(run);
   return {};
+}
+
+// Gives the run a list of about its own size, and keeps the one that it was made in for the next.
+void UnitReader::FitViews(PacketRun& run) {
+  if (run.packets.size() >= run.packets.capacity() / 4) return;
+  std::vector<PacketView> fitting(run.packets.begin(), run.packets.end());
+  KeepViews(std::exchange(run.packets, std::move(fitting)));
+}
+
+void UnitReader::KeepViews(std::vector<PacketView> views) {
+  if (views.capacity() <= views_.capacity() || views.capacity() > kMaxFreeViews) return;
+  views.clear();
+  views_ = std::move(views);
 }
 
 Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, PacketRun& run,
@@ -86,31 +94,44 @@ Status UnitReader::ReadOnce(const PacketFile& file, const ReadUnit& unit, Packet
     damage = fmt::format("{}: impossible piece of the block at byte {}", file.path(), unit.block_begin);
     return {};
   }
-  const size_t wanted = unit.read_end - unit.read_begin;
-  STENO_CHECK_OK(WaitToRead(wanted, options_));
-  run.buffer = TakeBuffer(wanted);
-  const Result<size_t> got =
-      ReadSome(file.fd(), {run.buffer.data.get(), wanted}, unit.read_begin, file.path());
-  if (!got) {
-    damage = got.error().message;
-    return {};
-  }
-  stats_.bytes_read += *got;
-  if (*got < wanted) {
-    const Status whole = file.CheckWhole();
-    damage = whole ? fmt::format("{}: ends at byte {}", file.path(), unit.read_begin + *got)
-                   : whole.error().message;
-  }
-  const std::span<const uint8_t> bytes(run.buffer.data.get(), *got);
+  size_t got = 0;
+  STENO_CHECK_OK(Fetch(file, unit, run, got, damage));
+  const std::span<const uint8_t> bytes(run.buffer.data(), got);
   const size_t first = unit.from_block_start() ? FirstPacketIn(bytes) : 0;
   if (unit.from_block_start() && first == 0) {
     if (damage.empty()) damage = fmt::format("{}: no block header at byte {}", file.path(), unit.block_begin);
     return {};
   }
+  run.packets = std::exchange(views_, {});
   PacketWalk walk(bytes, first, std::min<size_t>(unit.starts_end - unit.read_begin, bytes.size()),
                   unit.read_begin);
   STENO_CHECK_OK(Filter(walk, unit, run));
   if (!walk.status() && damage.empty()) damage = file.path() + ": " + walk.status().error().message;
+  return {};
+}
+
+// Fills the run's buffer with the unit's bytes, of which there are `got`.
+Status UnitReader::Fetch(const PacketFile& file, const ReadUnit& unit, PacketRun& run, size_t& got,
+                         std::string& damage) {
+  const size_t wanted = unit.read_end - unit.read_begin;
+  STENO_TRY(std::optional<Buffer> ready, ahead_.Take(file, unit));
+  if (ready) {
+    run.buffer = std::move(*ready);
+    stats_.bytes_read += got = wanted;
+    return {};
+  }
+  STENO_CHECK_OK(WaitToRead(wanted, options_));
+  run.buffer = pool_.Take(wanted);
+  const Result<size_t> read = ReadSome(file.fd(), {run.buffer.data(), wanted}, unit.read_begin, file.path());
+  if (!read) {
+    damage = read.error().message;
+    return {};
+  }
+  stats_.bytes_read += got = *read;
+  if (got == wanted) return {};
+  const Status whole = file.CheckWhole();
+  damage =
+      whole ? fmt::format("{}: ends at byte {}", file.path(), unit.read_begin + got) : whole.error().message;
   return {};
 }
 
@@ -127,37 +148,20 @@ Status UnitReader::Filter(PacketWalk& walk, const ReadUnit& unit, PacketRun& run
 
 void UnitReader::Shrink(PacketRun& run) {
   const size_t kept = FrameBytes(run);
-  Buffer small{std::make_unique_for_overwrite<uint8_t[]>(kept), kept};
+  Buffer small(kept);
   size_t at = 0;
   for (PacketView& packet : run.packets) {
-    std::ranges::copy(packet.frame, small.data.get() + at);
-    packet.frame = {small.data.get() + at, packet.frame.size()};
+    std::ranges::copy(packet.frame, small.data() + at);
+    packet.frame = {small.data() + at, packet.frame.size()};
     at += packet.frame.size();
   }
-  GiveBuffer(std::exchange(run.buffer, std::move(small)));
+  pool_.Give(std::exchange(run.buffer, std::move(small)));
 }
 
 void UnitReader::Recycle(PacketRun& run) {
-  GiveBuffer(std::exchange(run.buffer, {}));
-  run.packets.clear();
+  pool_.Give(std::exchange(run.buffer, {}));
+  KeepViews(std::exchange(run.packets, {}));
   run.next = 0;
-}
-
-Buffer UnitReader::TakeBuffer(size_t bytes) {
-  const size_t capacity = std::bit_ceil(std::max(bytes, kMinBufferBytes));
-  const auto fits = std::ranges::find(free_, capacity, &Buffer::capacity);
-  if (fits == free_.end()) return {std::make_unique_for_overwrite<uint8_t[]>(capacity), capacity};
-  Buffer buffer = std::exchange(*fits, std::move(free_.back()));
-  free_.pop_back();
-  return buffer;
-}
-
-void UnitReader::GiveBuffer(Buffer buffer) {
-  if (buffer.capacity < kMinBufferBytes || free_.size() >= kMaxFreeBuffers) return;
-  size_t kept = buffer.capacity;
-  for (const Buffer& other : free_) kept += other.capacity;
-  if (kept > kMaxFreeBytes) return;
-  free_.push_back(std::move(buffer));
 }
 
 }  // namespace steno

@@ -4,29 +4,23 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "packet/headers.h"
+#include "query/check_stop.h"
 #include "query/execute.h"
 #include "query/file_plan.h"
+#include "query/read_ahead.h"
+#include "query/read_buffer.h"
 #include "query/read_units.h"
 #include "storage/packet_view.h"
 
 namespace steno {
 
-// kCancelled or kDeadline as soon as a query has to end.
-Status CheckStop(const QueryOptions& options);
-
 // Waits until `bytes` more may be read. Errors: those of CheckStop().
 Status WaitToRead(uint64_t bytes, const QueryOptions& options);
-
-// Uninitialised memory.
-struct Buffer {
-  std::unique_ptr<uint8_t[]> data;
-  size_t capacity = 0;
-};
 
 // Packets in order of time (equal times: of offset), with the memory that their views point into.
 struct PacketRun {
@@ -35,7 +29,7 @@ struct PacketRun {
   size_t next = 0;
 
   [[nodiscard]] uint64_t held_bytes() const {
-    return buffer.capacity + packets.capacity() * sizeof(PacketView);
+    return buffer.capacity() + packets.capacity() * sizeof(PacketView);
   }
 };
 
@@ -43,7 +37,10 @@ class UnitReader {
  public:
   // All arguments are borrowed.
   UnitReader(const PlanRequest& request, const QueryOptions& options, QueryStats& stats)
-      : request_(request), options_(options), stats_(stats) {}
+      : request_(request), options_(options), stats_(stats), ahead_(options, pool_, stats) {}
+
+  // Tells that these units will be read soon: begins it, or has the kernel begin.
+  void Announce(PacketFile& file, std::span<const ReadUnit> units);
 
   // Fills `run` with the unit's packets that match. What cannot be read is described in `damage`, and the
   // packets before it count. Errors: those of CheckStop() only.
@@ -56,15 +53,19 @@ class UnitReader {
 
  private:
   Status ReadOnce(const PacketFile& file, const ReadUnit& unit, PacketRun& run, std::string& damage);
+  void FitViews(PacketRun& run);
+  void KeepViews(std::vector<PacketView> views);
   Status Filter(PacketWalk& walk, const ReadUnit& unit, PacketRun& run);
-  Buffer TakeBuffer(size_t bytes);
-  void GiveBuffer(Buffer buffer);
+  Status Fetch(const PacketFile& file, const ReadUnit& unit, PacketRun& run, size_t& got,
+               std::string& damage);
 
   const PlanRequest& request_;
   const QueryOptions& options_;
   QueryStats& stats_;
   PacketHeaders headers_;
-  std::vector<Buffer> free_;
+  BufferPool pool_;
+  std::vector<PacketView> views_;  // empty memory for those of the next run
+  ReadAhead ahead_;
 };
 
 }  // namespace steno

@@ -126,7 +126,7 @@ constexpr std::array<Shown<C>, 3> kInterface = {{
 using S = ServerStats;
 constexpr const char* kQueries = "steno_queries_total";
 constexpr const char* kQueriesHelp = "Queries, by how they ended.";
-constexpr std::array<Shown<S>, 36> kServer = {{
+constexpr std::array<Shown<S>, 39> kServer = {{
     {&S::queries_running, Type::Gauge, "steno_queries_running", "Queries that run now."},
     {&S::queries_waiting, Type::Gauge, "steno_queries_waiting", "Queries that wait for a slot now."},
     {&S::queries_cut, Type::Counter, kQueries, kQueriesHelp, "result", "cut"},
@@ -142,6 +142,12 @@ constexpr std::array<Shown<S>, 36> kServer = {{
     {&S::packets_read, Type::Counter, "steno_query_read_packets_total", "Packets decoded to find them."},
     {&S::bytes_read, Type::Counter, "steno_query_read_bytes_total",
      "Bytes read from packet files by queries."},
+    {&S::bytes_read_direct, Type::Counter, "steno_query_direct_read_bytes_total",
+     "Of these, bytes read past the page cache."},
+    {&S::direct_reads_refused, Type::Counter, "steno_query_direct_reads_refused_total",
+     "Reads through the page cache because direct ones were refused or failed."},
+    {&S::direct_reads_without_room, Type::Counter, "steno_query_direct_reads_without_room_total",
+     "Reads through the page cache for lack of memory to read ahead."},
     {&S::files_opened, Type::Counter, "steno_query_opened_files_total", "Packet files opened by queries."},
     {&S::files_scanned, Type::Counter, "steno_query_scanned_files_total", "Of these, read without an index."},
     {&S::query_problems, Type::Counter, "steno_query_problems_total", "Pieces that queries could not read."},

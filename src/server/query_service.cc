@@ -227,6 +227,9 @@ void QueryService::Record(const RunningQuery& query, const QueryStats& stats, co
   stats_.packets_matched.fetch_add(stats.packets_matched);
   stats_.packets_read.fetch_add(stats.packets_read);
   stats_.bytes_read.fetch_add(stats.bytes_read);
+  stats_.bytes_read_direct.fetch_add(stats.bytes_read_direct);
+  stats_.direct_reads_refused.fetch_add(stats.direct_reads_refused);
+  stats_.direct_reads_without_room.fetch_add(stats.direct_reads_without_room);
   stats_.files_opened.fetch_add(stats.files_opened);
   stats_.files_scanned.fetch_add(stats.files_scanned);
   stats_.files_ruled_out.fetch_add(stats.files_ruled_out);

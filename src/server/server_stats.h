@@ -27,6 +27,10 @@ struct ServerStats {
   std::atomic<uint64_t> packets_matched{0};
   std::atomic<uint64_t> packets_read{0};  // decoded and tested
   std::atomic<uint64_t> bytes_read{0};
+  // Of query/read_ahead.h.
+  std::atomic<uint64_t> bytes_read_direct{0};
+  std::atomic<uint64_t> direct_reads_refused{0};
+  std::atomic<uint64_t> direct_reads_without_room{0};
   std::atomic<uint64_t> files_opened{0};
   std::atomic<uint64_t> files_scanned{0};
   std::atomic<uint64_t> files_ruled_out{0};

@@ -16,7 +16,7 @@ using Values = std::map<std::string, int64_t>;
 int64_t Clamp(uint64_t value) { return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)); }
 
 void AddServer(Values& values, const ServerStats& stats) {
-  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 44> list = {{
+  const std::array<std::pair<const char*, const std::atomic<uint64_t>*>, 47> list = {{
       {"indexfile_current_reads", &stats.queries_running},
       {"http_request_query_POST_completed", &stats.queries_completed},
       {"http_request_query_POST_bytes", &stats.query_bytes},
@@ -24,6 +24,9 @@ void AddServer(Values& values, const ServerStats& stats) {
       {"packets_read", &stats.packets_matched},
       {"packets_scanned", &stats.packets_read},
       {"bytes_read", &stats.bytes_read},
+      {"bytes_read_direct", &stats.bytes_read_direct},
+      {"direct_reads_refused", &stats.direct_reads_refused},
+      {"direct_reads_without_room", &stats.direct_reads_without_room},
       {"aged_files", &stats.aged_files},
       {"aged_bytes", &stats.aged_bytes},
       {"aged_files_age", &stats.deleted_files[0]},

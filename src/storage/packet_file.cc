@@ -68,6 +68,15 @@ Result<PacketFile> PacketFile::Open(const std::string& path) {
   return PacketFile(path, std::move(*fd), static_cast<uint64_t>(info.st_size));
 }
 
+int PacketFile::DirectFd() {
+  if (!direct_fd_) {
+    // By its descriptor: it may have another name by now, or none.
+    auto fd = OpenFile(fmt::format("/proc/self/fd/{}", fd_.get()), O_RDONLY | O_DIRECT);
+    direct_fd_ = fd ? std::move(*fd) : UniqueFd();
+  }
+  return direct_fd_->get();
+}
+
 Status PacketFile::Read(std::span<uint8_t> bytes, uint64_t offset) const {
   return ReadFully(fd(), bytes, offset, path_);
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,6 +37,10 @@ class PacketFile {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
 
+  // A second descriptor, for reads past the page cache (O_DIRECT), opened by the first call; -1 where that is
+  // refused. Not thread-safe.
+  int DirectFd();
+
   // Reads exactly `bytes` at `offset` (kCorrupt if the file is shorter).
   Status Read(std::span<uint8_t> bytes, uint64_t offset) const;
 
@@ -59,7 +64,8 @@ class PacketFile {
 
   std::string path_;
   UniqueFd fd_;
-  uint64_t size_;  // at least, since it was opened
+  std::optional<UniqueFd> direct_fd_;  // none yet
+  uint64_t size_;                      // at least, since it was opened
 };
 
 // What the first block of a packet file says about it.

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "base/bytes.h"
@@ -40,12 +39,6 @@ bool IsCached(const PacketFile& file, const ReadUnit& unit) {
 ReadAhead::ReadAhead(const QueryOptions& options, BufferPool& pool, QueryStats& stats)
     : options_(options), pool_(pool), stats_(stats), held_(options.memory) {}
 
-ReadAhead::~ReadAhead() {
-  if (!ready_) return;
-  while (under_way_ > io_uring_sq_ready(&ring_)) WaitForCompletion();
-  io_uring_queue_exit(&ring_);
-}
-
 bool ReadAhead::Begin(PacketFile& file, const ReadUnit& unit) {
   if (refused_ || !IsWorthIt(file, unit)) return false;
   const uint64_t bytes = AlignUp(unit.read_end - unit.read_begin, kDiskAlignment);
@@ -62,7 +55,10 @@ bool ReadAhead::Begin(PacketFile& file, const ReadUnit& unit) {
   if (options_.governor != nullptr && !options_.governor->BookIfFree(bytes)) return false;
   slot->file = &file;
   slot->offset = unit.read_begin;
-  Prepare(*slot, fd, bytes);
+  slot->result = kUnderWay;
+  slot->buffer = pool_.Take(bytes);
+  held_.Take(slot->buffer.capacity());
+  ring_->Prepare(fd, {slot->buffer.data(), bytes}, slot->offset, static_cast<uint64_t>(slot - slots_.data()));
   return true;
 }
 
@@ -84,13 +80,11 @@ bool ReadAhead::HasRoom(uint64_t bytes) const {
 }
 
 bool ReadAhead::SetUpRing() {
-  for (const unsigned flags : {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0u}) {
-    if (ready_ || refused_) break;
-    const int error = io_uring_queue_init(kSlots, &ring_, flags);
-    ready_ = error == 0;
-    refused_ = !ready_ && (error != -EINVAL || flags == 0);  // EINVAL: a kernel before 6.1 lacks the flags
-  }
-  return ready_;
+  if (ring_) return true;
+  Result<std::unique_ptr<ReadRing>> made = ReadRing::Make(kSlots);
+  if (made) ring_ = std::move(*made);
+  refused_ = !ring_;
+  return !refused_;
 }
 
 ReadAhead::Slot* ReadAhead::Find(const PacketFile* file, uint64_t offset) {
@@ -99,19 +93,8 @@ ReadAhead::Slot* ReadAhead::Find(const PacketFile* file, uint64_t offset) {
   return found == slots_.end() ? nullptr : &*found;
 }
 
-void ReadAhead::Prepare(Slot& slot, int fd, uint64_t bytes) {
-  slot.buffer = pool_.Take(bytes);
-  slot.result = kUnderWay;
-  held_.Take(slot.buffer.capacity());
-  io_uring_sqe* const sqe = io_uring_get_sqe(&ring_);  // never null: there are as many as slots
-  io_uring_prep_read(sqe, fd, slot.buffer.data(), static_cast<unsigned>(bytes), slot.offset);
-  io_uring_sqe_set_data64(sqe, static_cast<uint64_t>(&slot - slots_.data()));
-  ++under_way_;
-}
-
 void ReadAhead::Start() {
-  // What the kernel is too short of memory to take now stays prepared, and is offered again by the next wait.
-  if (ready_ && io_uring_sq_ready(&ring_) > 0) io_uring_submit(&ring_);
+  if (ring_) ring_->Start();
 }
 
 Result<std::optional<Buffer>> ReadAhead::Take(const PacketFile& file, const ReadUnit& unit) {
@@ -119,7 +102,7 @@ Result<std::optional<Buffer>> ReadAhead::Take(const PacketFile& file, const Read
   if (slot == nullptr) return std::nullopt;
   while (slot->result == kUnderWay) {
     STENO_CHECK_OK(CheckStop(options_));
-    WaitForCompletion();
+    ring_->Wait(kWaitNs, [this](uint64_t at, int result) { slots_[at].result = result; });
   }
   const int64_t got = slot->result;
   const auto wanted = static_cast<int64_t>(unit.read_end - unit.read_begin);
@@ -143,22 +126,6 @@ Buffer ReadAhead::Release(Slot& slot) {
   slot.file = nullptr;
   slot.offset = 0;
   return std::exchange(slot.buffer, {});
-}
-
-void ReadAhead::WaitForCompletion() {
-  __kernel_timespec most{.tv_sec = 0, .tv_nsec = kWaitNs};
-  io_uring_cqe* cqe = nullptr;
-  io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &most, nullptr);
-  unsigned head = 0;
-  unsigned seen = 0;
-  io_uring_for_each_cqe(&ring_, head, cqe) {
-    ++seen;
-    const uint64_t at = io_uring_cqe_get_data64(cqe);
-    if (at >= kSlots) continue;  // the timeout itself, on kernels before 5.11
-    slots_[at].result = cqe->res;
-    --under_way_;
-  }
-  io_uring_cq_advance(&ring_, seen);
 }
 
 }  // namespace steno

@@ -14,10 +14,9 @@
 // QueryOptions::memory.
 #pragma once
 
-#include <liburing.h>
-
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/result.h"
@@ -26,6 +25,7 @@
 #include "query/read_buffer.h"
 #include "query/read_units.h"
 #include "storage/packet_file.h"
+#include "storage/read_ring.h"
 
 namespace steno {
 
@@ -36,7 +36,6 @@ class ReadAhead {
 
   // All arguments are borrowed.
   ReadAhead(const QueryOptions& options, BufferPool& pool, QueryStats& stats);
-  ~ReadAhead();
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
 
@@ -64,20 +63,16 @@ class ReadAhead {
   [[nodiscard]] bool HasRoom(uint64_t bytes) const;
   bool SetUpRing();
   Slot* Find(const PacketFile* file, uint64_t offset);
-  void Prepare(Slot& slot, int fd, uint64_t bytes);
   Buffer Release(Slot& slot);
-  void WaitForCompletion();
 
   const QueryOptions& options_;
   BufferPool& pool_;
   QueryStats& stats_;
-  io_uring ring_{};
-  bool ready_ = false;    // ring_ is set up
-  bool refused_ = false;  // by the kernel, a file system or a disk: not tried again
-  unsigned under_way_ = 0;
+  bool refused_ = false;       // by the kernel, a file system or a disk: not tried again
   uint64_t cached_bytes_ = 0;  // of the units that were left to the page cache for being the first
   HeldMemory held_;
   std::array<Slot, kSlots> slots_;
+  std::unique_ptr<ReadRing> ring_;  // null before the first read; gone before the memory of the reads
 };
 
 }  // namespace steno

@@ -1,6 +1,7 @@
 #include "server/query_service.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,6 +27,9 @@ constexpr int kWorkerNice = 5;
 // of at most 1000 bytes, and of itself.
 constexpr size_t kEncodingRoom = 8 << 10;
 static_assert(kPcapSnaplen + kEncodingRoom <= ResultStream::kMaxRoom);
+
+// Of queries that have read so much, what malloc() keeps is given back: it keeps it for each thread apart.
+constexpr uint64_t kTrimBytes = 64 << 20;
 
 std::string CutReason(LimitCounter::Verdict verdict, const Status& status, bool stopped, bool late) {
   if (verdict == LimitCounter::Verdict::kPacketLimit) return "limit-packets";
@@ -181,6 +185,7 @@ void QueryService::Run(RunningQuery& query) {
   Record(query, stats, summary, MonotonicNs() - start_ns);
   stats_.queries_running.fetch_sub(1);
   query.Finish(std::move(summary));
+  if (stats.bytes_read >= kTrimBytes) ::malloc_trim(0);
 }
 
 Status QueryService::Answer(RunningQuery& query, int64_t deadline_ns, LimitCounter& counter,

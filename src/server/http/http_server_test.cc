@@ -390,6 +390,19 @@ TEST_F(TlsServerTest, AnswersClientsOfItsAuthority) {
   }
 }
 
+TEST_F(TlsServerTest, ChoosesTheFastestCipherThatTheClientHas) {
+  const auto chosen = [&](const char* suites) {
+    TestClient client = TestClient::Tcp(server_->port());
+    EXPECT_TRUE(client.StartTls(certs_, "client", TLS1_3_VERSION, suites));
+    return std::string(::SSL_get_cipher_name(client.ssl()));
+  };
+  EXPECT_EQ(chosen("TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"),
+            "TLS_AES_128_GCM_SHA256");
+  EXPECT_EQ(chosen("TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"), "TLS_AES_256_GCM_SHA384");
+  EXPECT_EQ(chosen("TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"), "TLS_CHACHA20_POLY1305_SHA256")
+      << "a client without instructions for AES";
+}
+
 TEST_F(TlsServerTest, LargeResultsArriveWhole) {
   data_.AddFile(kTestEpochNs + 60 * kNsPerSecond, 20'000, 443, true, 1000);
   TestClient client = TestClient::Tcp(server_->port());

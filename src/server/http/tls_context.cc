@@ -63,6 +63,16 @@ Status LoadRevocationList(SSL_CTX* context, const TlsFiles& files) {
   return {};
 }
 
+// What a client offers of them is taken in this order: AES with 128 bits is the fastest, and as far out of
+// reach as with 256. A client without instructions for AES names ChaCha20 first, and gets it.
+Status SetCiphers(SSL_CTX* context) {
+  constexpr const char* kSuites =
+      "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+  if (::SSL_CTX_set_ciphersuites(context, kSuites) != 1) return Fail(TlsError("TLS 1.3"));
+  ::SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  return {};
+}
+
 struct FreeCertificates {
   void operator()(STACK_OF(X509) * list) const { sk_X509_pop_free(list, ::X509_free); }
 };
@@ -98,6 +108,7 @@ Result<SslContext> MakeTlsContext(const TlsFiles& files) {
   if (!context) return Fail(TlsError("TLS"));
   const int version = files.min_version == "1.3" ? TLS1_3_VERSION : TLS1_2_VERSION;
   ::SSL_CTX_set_min_proto_version(context.get(), version);
+  STENO_CHECK_OK(SetCiphers(context.get()));
   STENO_CHECK_OK(LoadIdentity(context.get(), files));
   STENO_CHECK_OK(LoadAuthority(context.get(), files));
   if (!files.revocation_list.empty()) STENO_CHECK_OK(LoadRevocationList(context.get(), files));

@@ -11,14 +11,15 @@ namespace steno {
 namespace {
 
 constexpr size_t kCacheLine = 64;
-// A packet's header, the address behind it, and its frame's headers.
+// A packet's header with the address behind it; and its frame's headers, too.
+constexpr size_t kHeaderBytes = 2 * kCacheLine;
 constexpr size_t kPacketBytes = 3 * kCacheLine;
 // How far ahead a single chain fetches what it will probably need.
 constexpr size_t kAloneBytes = 2048;
 
 template <PacketScout::Aim kAim>
 inline void Prefetch(const PacketWalk& walk) {
-  constexpr size_t kBytes = kAim == PacketScout::Aim::kPackets ? kPacketBytes : kCacheLine;
+  constexpr size_t kBytes = kAim == PacketScout::Aim::kPackets ? kPacketBytes : kHeaderBytes;
   for (size_t at = 0; at < kBytes; at += kCacheLine) __builtin_prefetch(walk.Ahead(at));
 }
 

@@ -44,7 +44,8 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
 
   const uint64_t drops = block.drops_total - drops_written_;
   const auto index_drops = static_cast<uint32_t>(std::min<uint64_t>(drops, UINT32_MAX));
-  if (IndexIsMissing()) AddTo(counters_.unindexed_blocks);
+  const bool unindexed = IndexIsMissing();
+  if (unindexed) AddTo(counters_.unindexed_blocks);
   const uint32_t flows_before = parts_.builder.flow_count();
   const BlockSummary summary =
       parts_.builder.AddBlock(block.memory.first(kernel.used_bytes), current_->end, index_drops);
@@ -58,7 +59,7 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
   std::memset(block.memory.data() + kernel.used_bytes, 0, disk_bytes - kernel.used_bytes);
   Submit(block, disk_bytes, summary.packets);
 
-  if (parts_.builder.full() && !std::exchange(current_->index_full, true)) AddTo(counters_.index_full);
+  if (parts_.builder.full() && !unindexed) AddTo(counters_.index_full);
   if (CanBeIndexedAgain()) CloseFile();
   return true;
 }
@@ -111,7 +112,7 @@ bool BlockWriter::OpenNextFile(const Block& block, int64_t now_ns) {
   const auto time_us = static_cast<uint64_t>(FirstPacketNs(block.memory) / kNsPerUs);
   File& file = *unused;
   file.state = FileState::kOpen;
-  file.damaged = file.counted = file.index_full = false;
+  file.damaged = file.counted = false;
   file.id = time_us - time_us % options_.threads + options_.thread;
   if (file.id == 0) file.id = options_.threads;  // no name is "0"
   file.limit = options_.extend ? options_.file_bytes : std::min(options_.file_bytes, output->allocated_bytes);

@@ -104,7 +104,6 @@ class BlockWriter {
     FileState state = FileState::kUnused;
     bool damaged = false;  // a write failed: nothing more goes in
     bool counted = false;  // what was lost of it is
-    bool index_full = false;
     std::unique_ptr<OutputFile> output;
     uint64_t id = 0;
     uint64_t limit = 0;

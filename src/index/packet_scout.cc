@@ -54,8 +54,7 @@ bool PacketScout::Step(Chain& chain) {
   if constexpr (kAim == Aim::kPackets) {
     auto* const scouted = new (chain.memory_ + chain.used_) ScoutedPacket;
     scouted->offset = static_cast<uint32_t>(packet->file_offset);
-    if (!flow_key::FromPlainV4(packet->frame, packet->tag, scouted->key)) [[unlikely]]
-      FrameToFlowKey(packet->frame, packet->tag, scouted->key);
+    flow_key::FromFrame(packet->frame, packet->tag, scouted->key);
     chain.used_ += scouted->stored_bytes();
     return chain.used_ <= kBlockMemory - sizeof(ScoutedPacket);
   }

@@ -9,7 +9,6 @@ namespace steno {
 
 namespace {
 
-using flow_key::FromPlainV4;
 using flow_key::Ports;
 using flow_key::Shape;
 using flow_key::Tail;
@@ -55,9 +54,12 @@ bool FromPlainV6(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey
 
 }  // namespace
 
+void flow_key::FromOther(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out) {
+  if (!FromPlainV6(frame, tag, out)) Slow(frame, tag, out);
+}
+
 void FrameToFlowKey(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out) {
-  if (FromPlainV4(frame, tag, out) || FromPlainV6(frame, tag, out)) return;
-  Slow(frame, tag, out);
+  flow_key::FromFrame(frame, tag, out);
 }
 
 }  // namespace steno

@@ -84,4 +84,14 @@ inline uint64_t Tail(uint16_t port_a, uint16_t port_b, uint8_t protocol, bool ha
   return true;
 }
 
+// The keys of all other frames. REQUIRES: FromPlainV4() has said no.
+void FromOther(std::span<const uint8_t> frame, const StrippedTag& tag, FlowKey& out);
+
+// FrameToFlowKey(), with the short cut inlined.
+[[gnu::always_inline]] inline void FromFrame(std::span<const uint8_t> frame, const StrippedTag& tag,
+                                             FlowKey& out) {
+  if (!FromPlainV4(frame, tag, out)) [[unlikely]]
+    FromOther(frame, tag, out);
+}
+
 }  // namespace steno::flow_key

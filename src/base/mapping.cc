@@ -29,9 +29,21 @@ Result<Mapping> Mapping::Shared(int fd, size_t bytes, bool writable) {
 }
 
 Result<Mapping> Mapping::Anonymous(size_t bytes) {
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* data =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return Fail(Error::System("mmap of memory"));
   return Adopt(data, bytes);
+}
+
+Result<Mapping> Mapping::AnonymousHuge(size_t bytes) {
+  Result<Mapping> wide = Anonymous(bytes + kHugePageBytes);  // somewhere in it a huge page begins
+  if (!wide) return wide;
+  uint8_t* const data = std::exchange(wide->data_, nullptr);
+  const size_t before = -reinterpret_cast<uintptr_t>(data) % kHugePageBytes;
+  if (before != 0) ::munmap(data, before);
+  ::munmap(data + before + bytes, kHugePageBytes - before);  // never empty
+  (void)::madvise(data + before, bytes, MADV_HUGEPAGE);      // best effort
+  return Adopt(data + before, bytes);
 }
 
 Mapping Mapping::Adopt(void* data, size_t bytes) { return {static_cast<uint8_t*>(data), bytes}; }

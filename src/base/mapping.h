@@ -11,6 +11,8 @@ namespace steno {
 
 class Mapping {
  public:
+  static constexpr size_t kHugePageBytes = 2 << 20;
+
   Mapping() = default;
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
@@ -22,6 +24,8 @@ class Mapping {
   static Result<Mapping> Shared(int fd, size_t bytes, bool writable);
   // Maps `bytes` of zeroed private memory; pages are taken when first touched.
   static Result<Mapping> Anonymous(size_t bytes);
+  // The same in huge pages where the system has some. REQUIRES: `bytes` is a multiple of kHugePageBytes.
+  static Result<Mapping> AnonymousHuge(size_t bytes);
   // Takes over a range that the caller has mapped.
   static Mapping Adopt(void* data, size_t bytes);
 

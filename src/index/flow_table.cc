@@ -1,27 +1,21 @@
 #include "index/flow_table.h"
 
-#include <sys/mman.h>
 #include <sys/random.h>
-
-#include "base/bytes.h"
 
 namespace steno {
 namespace {
 
 constexpr size_t kTableBytes = size_t{FlowTable::kSlots} * sizeof(FlowTable::Slot);
-constexpr size_t kHugePageBytes = 2 << 20;
 constexpr uint32_t kMaxEpoch = (1u << 30) - 1;
+static_assert(kTableBytes % Mapping::kHugePageBytes == 0);
 static_assert(FlowTable::kSlots == 1u << 20, "Index() takes the upper 20 bits of a hash");
 
 }  // namespace
 
 Result<FlowTable> FlowTable::Create() {
   FlowTable table;
-  STENO_TRY(table.memory_, Mapping::Anonymous(kTableBytes + kHugePageBytes));
-  const auto address = AlignUp(reinterpret_cast<uintptr_t>(table.memory_.data()), kHugePageBytes);
-  table.slots_ = reinterpret_cast<Slot*>(address);
-  // Best effort: every look-up goes to a random page.
-  (void)::madvise(table.slots_, kTableBytes, MADV_HUGEPAGE);
+  STENO_TRY(table.memory_, Mapping::AnonymousHuge(kTableBytes));  // every look-up goes to a random page
+  table.slots_ = reinterpret_cast<Slot*>(table.memory_.data());
   if (::getrandom(table.seed_, sizeof table.seed_, 0) != static_cast<ssize_t>(sizeof table.seed_)) {
     return Fail(Error::System("getrandom for the seed of the flow table"));
   }

@@ -15,23 +15,10 @@ constexpr size_t kMaxFreeBytes = 2 << 20;
 constexpr size_t kMinBufferBytes = 32 * 1024;
 
 Mapping Map(size_t bytes) {
-  Result<Mapping> mapped = Mapping::Anonymous(bytes);
+  const bool huge = bytes % Mapping::kHugePageBytes == 0;
+  Result<Mapping> mapped = huge ? Mapping::AnonymousHuge(bytes) : Mapping::Anonymous(bytes);
   if (!mapped) throw std::bad_alloc();
   return std::move(*mapped);
-}
-
-// `bytes`, a multiple of a huge page, in huge pages if there are any.
-Mapping MapHuge(size_t bytes) {
-  constexpr size_t kHuge = Buffer::kHugePageBytes;
-  void* const wide = ::mmap(nullptr, bytes + kHuge, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (wide == MAP_FAILED) throw std::bad_alloc();
-  uint8_t* const begin = static_cast<uint8_t*>(wide);
-  const size_t before = -reinterpret_cast<uintptr_t>(wide) % kHuge;
-  if (before != 0) ::munmap(begin, before);
-  ::munmap(begin + before + bytes, kHuge - before);  // never empty
-  ::madvise(begin + before, bytes, MADV_HUGEPAGE);
-  return Mapping::Adopt(begin + before, bytes);
 }
 
 }  // namespace
@@ -42,8 +29,7 @@ Buffer::Buffer(size_t capacity) : capacity_(capacity) {
     data_ = small_.get();
     return;
   }
-  const bool huge = capacity % kHugePageBytes == 0;
-  mapped_ = std::make_shared<Mapping>(huge ? MapHuge(capacity) : Map(capacity));
+  mapped_ = std::make_shared<Mapping>(Map(capacity));
   data_ = mapped_->data();
 }
 

@@ -19,7 +19,7 @@ namespace steno {
 class Buffer {
  public:
   static constexpr size_t kMappedBytes = 64 * 1024;
-  static constexpr size_t kHugePageBytes = 2 << 20;
+  static constexpr size_t kHugePageBytes = Mapping::kHugePageBytes;
 
   Buffer() = default;
   // Throws std::bad_alloc.

@@ -46,6 +46,8 @@ Result<Mapping> Mapping::AnonymousHuge(size_t bytes) {
   return Adopt(data + before, bytes);
 }
 
+void Mapping::TakePages() const { (void)::madvise(data_, size_, MADV_POPULATE_WRITE); }
+
 Mapping Mapping::Adopt(void* data, size_t bytes) { return {static_cast<uint8_t*>(data), bytes}; }
 
 }  // namespace steno

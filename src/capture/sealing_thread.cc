@@ -64,6 +64,7 @@ void SealingThread::Run() {
   }
   if (auto sealer = Sealer::Create()) {
     sealer_ = std::move(*sealer);
+    sealer_->TakePages();
   } else {
     STENO_WARN("thread {}: no memory for sealing: {}; indexes are written raw", options_.thread,
                sealer.error().message);

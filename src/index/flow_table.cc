@@ -15,6 +15,7 @@ static_assert(FlowTable::kSlots == 1u << 20, "Index() takes the upper 20 bits of
 Result<FlowTable> FlowTable::Create() {
   FlowTable table;
   STENO_TRY(table.memory_, Mapping::AnonymousHuge(kTableBytes));  // every look-up goes to a random page
+  table.memory_.TakePages();  // a first packet of each page would wait for 2 MiB of zeros
   table.slots_ = reinterpret_cast<Slot*>(table.memory_.data());
   if (::getrandom(table.seed_, sizeof table.seed_, 0) != static_cast<ssize_t>(sizeof table.seed_)) {
     return Fail(Error::System("getrandom for the seed of the flow table"));

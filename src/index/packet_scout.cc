@@ -46,15 +46,15 @@ void PacketScout::Begin(Chain& chain, std::span<const uint8_t> block, Aim aim) {
 
 // Takes the chain's next packet; false if there is none, or no memory for it.
 template <PacketScout::Aim kAim>
-bool PacketScout::Step(Chain& chain) {
-  const PacketView* const packet = chain.walk_.Next();
-  chain.more_ = packet != nullptr;
-  if (packet == nullptr) return false;
-  chain.summary_.Add(packet->time_ns, packet->frame.size());
+inline bool PacketScout::Step(Chain& chain) {
+  PacketView packet;
+  chain.more_ = chain.walk_.Next(packet);
+  if (!chain.more_) return false;
+  chain.summary_.Add(packet.time_ns, packet.frame.size());
   if constexpr (kAim == Aim::kPackets) {
     auto* const scouted = new (chain.memory_ + chain.used_) ScoutedPacket;
-    scouted->offset = static_cast<uint32_t>(packet->file_offset);
-    flow_key::FromFrame(packet->frame, packet->tag, scouted->key);
+    scouted->offset = static_cast<uint32_t>(packet.file_offset);
+    flow_key::FromFrame(packet.frame, packet.tag, scouted->key);
     chain.used_ += scouted->stored_bytes();
     return chain.used_ <= kBlockMemory - sizeof(ScoutedPacket);
   }

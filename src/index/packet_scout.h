@@ -30,12 +30,12 @@ struct ScoutedPacket {
   }
   [[nodiscard]] size_t stored_bytes() const { return sizeof(ScoutedPacket) - kMaxFlowKeyBytes + key.size; }
 };
-static_assert(sizeof(ScoutedPacket) == 16 + kMaxFlowKeyBytes && alignof(ScoutedPacket) == 8);
+static_assert(sizeof(ScoutedPacket) == 8 + kMaxFlowKeyBytes && alignof(ScoutedPacket) == 4);
 
 class PacketScout {
  public:
   static constexpr size_t kMaxBlocks = 12;
-  // For the packets of one block at a time: 8192 with an IPv4 key. A default block of 60-byte frames has
+  // For the packets of one block at a time: 10,900 with an IPv4 key. A default block of 60-byte frames has
   // 7278.
   static constexpr size_t kBlockMemory = 256 * 1024;
 

@@ -23,6 +23,9 @@ class Sealer {
  public:
   static Result<Sealer> Create(size_t scratch_bytes = kSealScratchBytes);
 
+  // Takes the pages of its memory now, for no seal to wait for them.
+  void TakePages() const { memory_.TakePages(); }
+
   // Writes `<directory>/.<name>`, syncs, renames to `<directory>/<name>`, syncs the directory. Readers never
   // see a partial index. kExhausted if the flows (of many layers each) need more memory than there is.
   // kCancelled, at one of a few places on the way, if `hurry` is there and says yes. After both,

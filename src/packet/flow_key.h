@@ -40,7 +40,7 @@ inline constexpr size_t kMaxFlowKeyBytes = 232;
 struct FlowKey {
   FlowKind kind = FlowKind::kV4;
   uint8_t size = 0;  // bytes in use
-  alignas(8) std::array<uint8_t, kMaxFlowKeyBytes> bytes;
+  alignas(4) std::array<uint8_t, kMaxFlowKeyBytes> bytes;
 
   [[nodiscard]] std::span<const uint8_t> view() const { return {bytes.data(), size}; }
 };

@@ -62,8 +62,10 @@ constexpr bool IsIpv6Extension(uint8_t number) {
          number == kIpDestination || number == kIpMobility || number == kIpHip || number == kIpShim6;
 }
 
+// Without branches.
 constexpr bool IsUdpTunnel(uint16_t src_port, uint16_t dst_port) {
-  return dst_port == kPortVxlan || dst_port == kPortGeneve || dst_port == kPortGtpU || src_port == kPortGtpU;
+  return (dst_port == kPortVxlan) | (dst_port == kPortGeneve) | (dst_port == kPortGtpU) |
+         (src_port == kPortGtpU);
 }
 
 }  // namespace steno::wire

@@ -4,10 +4,10 @@
 
 namespace steno {
 
-const PacketView* PacketWalk::Damaged(const char* what) {
+bool PacketWalk::Damaged(const char* what) {
   done_ = true;
   status_ = Fail(Error::Corrupt(fmt::format("packet at byte {}: {}", base_offset_ + at_, what)));
-  return nullptr;
+  return false;
 }
 
 }  // namespace steno

@@ -39,9 +39,11 @@ class PacketWalk {
   PacketWalk(std::span<const uint8_t> bytes, size_t at, size_t end, uint64_t base_offset)
       : bytes_(bytes), at_(at), end_(end), base_offset_(base_offset) {}
 
-  // The next packet, valid until the next call, or null at the end. Inlined: it runs for every packet that is
-  // recorded.
-  const PacketView* Next();
+  // The next packet, valid until the next call, or null at the end.
+  const PacketView* Next() { return Next(view_) ? &view_ : nullptr; }
+  // The same, into the caller's variable: what of it is not used is then not even loaded. Inlined: this runs
+  // for every packet that is recorded. False at the end, and `view` is not touched.
+  bool Next(PacketView& view);
   [[nodiscard]] const Status& status() const { return status_; }
   // So many bytes behind where the next packet is expected; for prefetching only, as it may lie outside.
   [[nodiscard]] const void* Ahead(size_t bytes) const {
@@ -54,7 +56,7 @@ class PacketWalk {
   static constexpr size_t kHeaderBytes = kAddressOffset + sizeof(sockaddr_ll);
   static_assert(kAddressOffset == 48 && kHeaderBytes == 68);
 
-  const PacketView* Damaged(const char* what);
+  bool Damaged(const char* what);  // false
 
   std::span<const uint8_t> bytes_;
   size_t at_;
@@ -65,8 +67,8 @@ class PacketWalk {
   Status status_;
 };
 
-[[gnu::always_inline]] inline const PacketView* PacketWalk::Next() {
-  if (done_ || at_ >= end_) return nullptr;
+[[gnu::always_inline]] inline bool PacketWalk::Next(PacketView& view) {
+  if (done_ || at_ >= end_) return false;
   if (at_ > bytes_.size() || bytes_.size() - at_ < kHeaderBytes) return Damaged("its header is cut off");
   const uint8_t* const from = bytes_.data() + at_;
   const auto field = [from](size_t offset) { return LoadLe<uint32_t>(from + offset); };
@@ -80,24 +82,24 @@ class PacketWalk {
   if (next != 0 && (next % 8 != 0 || next < frame_end))
     return Damaged("the offset of the next packet is wrong");
 
-  view_.time_ns =
+  view.time_ns =
       int64_t{field(offsetof(tpacket3_hdr, tp_sec))} * kNsPerSecond + field(offsetof(tpacket3_hdr, tp_nsec));
-  view_.original_bytes = std::max(field(offsetof(tpacket3_hdr, tp_len)), captured);
-  view_.frame = {from + frame_at, captured};
-  view_.tag = {};
+  view.original_bytes = std::max(field(offsetof(tpacket3_hdr, tp_len)), captured);
+  view.frame = {from + frame_at, captured};
+  view.tag = {};
   if ((status & TP_STATUS_VLAN_VALID) != 0) {
-    view_.tag.present = true;
-    view_.tag.tci = LoadLe<uint16_t>(from + offsetof(tpacket3_hdr, hv1.tp_vlan_tci));
-    view_.tag.tpid = (status & TP_STATUS_VLAN_TPID_VALID) != 0
-                         ? LoadLe<uint16_t>(from + offsetof(tpacket3_hdr, hv1.tp_vlan_tpid))
-                         : uint16_t{ETHERTYPE_VLAN};
+    view.tag.present = true;
+    view.tag.tci = LoadLe<uint16_t>(from + offsetof(tpacket3_hdr, hv1.tp_vlan_tci));
+    view.tag.tpid = (status & TP_STATUS_VLAN_TPID_VALID) != 0
+                        ? LoadLe<uint16_t>(from + offsetof(tpacket3_hdr, hv1.tp_vlan_tpid))
+                        : uint16_t{ETHERTYPE_VLAN};
   }
-  view_.interface_index = field(kAddressOffset + offsetof(sockaddr_ll, sll_ifindex));
-  view_.file_offset = base_offset_ + at_;
+  view.interface_index = field(kAddressOffset + offsetof(sockaddr_ll, sll_ifindex));
+  view.file_offset = base_offset_ + at_;
 
   done_ = next == 0;
   at_ += next;
-  return &view_;
+  return true;
 }
 
 }  // namespace steno

@@ -13,10 +13,10 @@
 namespace steno {
 namespace {
 
-// How many packets before its turn a packet's slot of the flow table is fetched: enough to hide a cache miss.
+// How many packets before its turn a packet's entry of the flow table is fetched, and then its flow: enough
+// to hide a cache miss each.
 constexpr size_t kPrefetchPackets = 16;
-
-constexpr uint32_t kNoGranule = UINT32_MAX;
+constexpr size_t kPrefetchFlows = 8;
 
 }  // namespace
 
@@ -30,7 +30,7 @@ struct IndexBuilder::Impl {
   void AddOrFill(const ScoutedPacket& packet, uint64_t hash, uint64_t block_offset);
   bool OpenGranule(uint64_t file_offset);
   bool AddPacket(const FlowKey& key, uint64_t hash);
-  FlowTable::Slot* AddFlow(FlowTable::Slot& slot, const FlowKey& key, uint64_t hash);
+  FlowTable::Flow* AddFlow(FlowTable::Entry& entry, const FlowKey& key, uint64_t hash);
   void AppendBlock(const BlockSummary& summary, std::span<const uint8_t> block, uint64_t file_offset,
                    uint32_t drops);
 
@@ -76,28 +76,28 @@ bool IndexBuilder::Impl::OpenGranule(uint64_t file_offset) {
   return true;
 }
 
-FlowTable::Slot* IndexBuilder::Impl::AddFlow(FlowTable::Slot& slot, const FlowKey& key, uint64_t hash) {
+FlowTable::Flow* IndexBuilder::Impl::AddFlow(FlowTable::Entry& entry, const FlowKey& key, uint64_t hash) {
   if (flows == kSegmentMaxFlows || key.size > kSegmentKeyHeapBytes - key_bytes) return nullptr;
   std::memcpy(segment.key_heap + key_bytes, key.bytes.data(), key.size);
   segment.flow_refs[flows] = FlowRef::Make(key.kind, key_bytes);
-  table.Occupy(slot, key, hash, flows, key_bytes);
-  slot.last_granule = kNoGranule;
+  FlowTable::Flow& flow = table.Add(entry, key, hash, flows, key_bytes);
   key_bytes += key.size;
   ++flows;
-  return &slot;
+  return &flow;
 }
 
 // Adds a packet that starts in the last granule; false if a capacity is used up.
 bool IndexBuilder::Impl::AddPacket(const FlowKey& key, uint64_t hash) {
   const uint32_t granule = granules - 1;
-  FlowTable::Slot* slot = table.Find(key, hash, segment.key_heap);
-  if (slot == nullptr) return false;
-  const bool known = table.Occupied(*slot);
-  if (known && slot->last_granule == granule) return true;
+  FlowTable::Entry* const entry = table.Find(key, hash, segment.key_heap);
+  if (entry == nullptr) return false;
+  const bool known = *entry != 0;
+  FlowTable::Flow* flow = known ? &table.At(FlowTable::NumberOf(*entry)) : nullptr;
+  if (known && flow->last_granule == granule) return true;
   if (pairs == max_pairs) return false;
-  if (!known && AddFlow(*slot, key, hash) == nullptr) return false;
-  slot->last_granule = granule;
-  segment.pairs[pairs++] = slot->flow;
+  if (!known && (flow = AddFlow(*entry, key, hash)) == nullptr) return false;
+  flow->last_granule = granule;
+  segment.pairs[pairs++] = FlowTable::NumberOf(*entry);
   return true;
 }
 
@@ -124,6 +124,7 @@ void IndexBuilder::Impl::AddPackets(std::span<const uint8_t> packets, uint64_t b
     Ahead& slot = ahead[count % ahead.size()];
     if (count >= ahead.size()) AddOrFill(*slot.packet, slot.hash, block_offset);
     slot = {&packet, hash};
+    if (count >= kPrefetchFlows) table.PrefetchFlow(ahead[(count - kPrefetchFlows) % ahead.size()].hash);
     ++count;
   }
   for (size_t i = count - std::min(count, ahead.size()); i < count; ++i)

@@ -1,7 +1,7 @@
 // IndexBuilder: adds packets to a segment, one ring block at a time, on the capture thread.
 //
-// Not thread-safe. Allocates its flow hash table once (1 M slots, 32 MiB); after that nothing. The hash is
-// seeded at random, so that traffic cannot be made to collide.
+// Not thread-safe. Allocates its flow hash table once (1 M entries, 512 k flows, 16 MiB); after that nothing.
+// The hash is seeded at random, so that traffic cannot be made to collide.
 #pragma once
 
 #include <cstdint>

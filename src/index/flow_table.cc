@@ -2,34 +2,31 @@
 
 #include <sys/random.h>
 
+#include "base/bytes.h"
+
 namespace steno {
 namespace {
 
-constexpr size_t kTableBytes = size_t{FlowTable::kSlots} * sizeof(FlowTable::Slot);
-constexpr uint32_t kMaxEpoch = (1u << 30) - 1;
-static_assert(kTableBytes % Mapping::kHugePageBytes == 0);
-static_assert(FlowTable::kSlots == 1u << 20, "Index() takes the upper 20 bits of a hash");
+constexpr size_t kEntryBytes = size_t{FlowTable::kEntries} * sizeof(FlowTable::Entry);
+constexpr size_t kFlowBytes = size_t{kSegmentMaxFlows} * sizeof(FlowTable::Flow);
+static_assert((kEntryBytes + kFlowBytes) % Mapping::kHugePageBytes == 0);
+static_assert(FlowTable::kEntries == 1u << 20, "Index() takes the upper 20 bits of a hash");
 
 }  // namespace
 
 Result<FlowTable> FlowTable::Create() {
   FlowTable table;
-  STENO_TRY(table.memory_, Mapping::AnonymousHuge(kTableBytes));  // every look-up goes to a random page
+  STENO_TRY(table.memory_, Mapping::AnonymousHuge(kEntryBytes + kFlowBytes));
   table.memory_.TakePages();  // a first packet of each page would wait for 2 MiB of zeros
-  table.slots_ = reinterpret_cast<Slot*>(table.memory_.data());
+  table.entries_ = reinterpret_cast<Entry*>(table.memory_.data());
+  table.flows_ = reinterpret_cast<Flow*>(table.memory_.data() + kEntryBytes);
   if (::getrandom(table.seed_, sizeof table.seed_, 0) != static_cast<ssize_t>(sizeof table.seed_)) {
     return Fail(Error::System("getrandom for the seed of the flow table"));
   }
   return table;
 }
 
-void FlowTable::Start() {
-  if (epoch_ == kMaxEpoch) {
-    std::memset(slots_, 0, kTableBytes);
-    epoch_ = 0;
-  }
-  ++epoch_;
-}
+void FlowTable::Start() { std::memset(entries_, 0, kEntryBytes); }
 
 uint64_t FlowTable::HashLong(const FlowKey& key) const {
   uint64_t hash = seed_[3] + key.size;
@@ -41,14 +38,16 @@ uint64_t FlowTable::HashLong(const FlowKey& key) const {
   return Mix(hash ^ seed_[2], seed_[3] | 1);
 }
 
-void FlowTable::Occupy(Slot& slot, const FlowKey& key, uint64_t hash, uint32_t flow,
-                       uint32_t heap_offset) const {
+FlowTable::Flow& FlowTable::Add(Entry& entry, const FlowKey& key, uint64_t hash, uint32_t flow,
+                                uint32_t heap_offset) {
   const bool inlined = key.kind == FlowKind::kV4;
-  slot.key[0] = inlined ? Word(key, 0) : hash;
-  slot.key[1] = inlined ? Word(key, 8) : heap_offset;
-  slot.epoch_and_kind = epoch_ << 2 | static_cast<uint32_t>(key.kind);
-  slot.flow = flow;
-  slot.key_size = key.size;
+  entry = Tag(hash) | (flow + 1);
+  Flow& added = flows_[flow];
+  added.key[0] = inlined ? Word(key, 0) : hash;
+  added.key[1] = inlined ? Word(key, 8) : heap_offset;
+  added.kind = key.kind;
+  added.key_size = key.size;
+  return added;
 }
 
 }  // namespace steno

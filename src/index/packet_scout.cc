@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "base/bytes.h"
 #include "packet/flow_key_fast.h"
 #include "storage/block_format.h"
 
@@ -27,7 +28,9 @@ inline void Prefetch(const PacketWalk& walk) {
 
 Result<PacketScout> PacketScout::Create() {
   PacketScout scout;
-  STENO_TRY(scout.memory_, Mapping::Anonymous(scout.chains_.size() * kBlockMemory));
+  const size_t bytes = AlignUp(scout.chains_.size() * kBlockMemory, Mapping::kHugePageBytes);
+  STENO_TRY(scout.memory_, Mapping::AnonymousHuge(bytes));
+  scout.memory_.TakePages();
   for (size_t i = 0; i < scout.chains_.size(); ++i)
     scout.chains_[i].memory_ = scout.memory_.data() + i * kBlockMemory;
   return scout;

@@ -3,8 +3,8 @@
 // The packets of a block are a chain: each header holds the distance to the next, and each is a cache miss,
 // as another core has just written it. One chain waits for one miss after the other; several chains in
 // lockstep wait for all of theirs together. What the index needs of a packet is taken on the way, while its
-// cache lines are at hand: they would have to be fetched again later. Not thread-safe. Allocates once; the
-// memory is touched as it is used.
+// cache lines are at hand: they would have to be fetched again later. Not thread-safe. Allocates
+// once.
 #pragma once
 
 #include <array>

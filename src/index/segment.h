@@ -9,7 +9,7 @@
 //
 // Capacities cap memory: when one is reached the builder says so and the file is rotated early. Numbers: 512
 // k flows, 20 MiB of keys, 2.5 M (flow, granule) pairs, 32 k blocks, 4 GiB of file = at most 35.3 MiB per
-// segment, touched as used. Two segments, the builder's table (32 MiB) and what sealing takes
+// segment, touched as used. Two segments, the builder's table (16 MiB) and what sealing takes
 // (index/sealer.h) stay below 128 MiB per capture thread.
 #pragma once
 

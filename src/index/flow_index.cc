@@ -22,6 +22,11 @@ void FlowSet::AddRange(uint32_t first, uint32_t end) {
   }
 }
 
+bool FlowSet::MayHaveAny(uint32_t first, uint32_t end) const {
+  const auto begin = words_.begin();
+  return std::any_of(begin + first / 64, begin + (end + 63) / 64, [](uint64_t word) { return word != 0; });
+}
+
 bool FlowSet::Empty() const {
   return std::all_of(words_.begin(), words_.end(), [](uint64_t word) { return word == 0; });
 }

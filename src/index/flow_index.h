@@ -23,6 +23,8 @@ class FlowSet {
   [[nodiscard]] uint32_t size() const { return size_; }
   void Add(uint32_t flow) { words_[flow / 64] |= uint64_t{1} << (flow % 64); }
   void AddRange(uint32_t first, uint32_t end);
+  // False if there is no flow of this range; of others in the same 64 it may say yes.
+  [[nodiscard]] bool MayHaveAny(uint32_t first, uint32_t end) const;
   [[nodiscard]] bool Has(uint32_t flow) const { return (words_[flow / 64] >> (flow % 64) & 1) != 0; }
   [[nodiscard]] bool Empty() const;
   [[nodiscard]] uint32_t Count() const;
@@ -58,7 +60,11 @@ class FlowIndex {
   // whole.
   [[nodiscard]] virtual std::span<const BlockEntry> blocks() const = 0;
 
-  [[nodiscard]] virtual Result<FlowMatch> Match(const Term& term) const = 0;
+  [[nodiscard]] Result<FlowMatch> Match(const Term& term) const { return MatchAmong(term, nullptr); }
+  // The same for flows among `candidates`, if there are any; of all others the answer may say anything. For
+  // conjunctions: of a column of all flows only what is near the candidates is decoded. Borrowed for the
+  // call.
+  [[nodiscard]] virtual Result<FlowMatch> MatchAmong(const Term& term, const FlowSet* candidates) const = 0;
 
   // The granules in which packets of these flows start, ascending, without duplicates.
   [[nodiscard]] virtual Result<std::vector<uint32_t>> Granules(const FlowSet& flows) const = 0;

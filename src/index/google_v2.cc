@@ -42,7 +42,7 @@ class GoogleIndex final : public FlowIndex {
 
   [[nodiscard]] uint32_t flow_count() const override { return granules_; }
   [[nodiscard]] std::span<const BlockEntry> blocks() const override { return gaps_->blocks; }
-  [[nodiscard]] Result<FlowMatch> Match(const Term& term) const override;
+  [[nodiscard]] Result<FlowMatch> MatchAmong(const Term& term, const FlowSet* candidates) const override;
   [[nodiscard]] Result<std::vector<uint32_t>> Granules(const FlowSet& flows) const override;
   // Where the gaps do not tell: the first that any term has named. No other of the granule is asked for.
   [[nodiscard]] uint16_t FirstPacket(uint32_t granule) const override;
@@ -95,7 +95,7 @@ Status GoogleIndex::AddDeep(FlowSet& set) const {
   return {};
 }
 
-Result<FlowMatch> GoogleIndex::Match(const Term& term) const {
+Result<FlowMatch> GoogleIndex::MatchAmong(const Term& term, const FlowSet*) const {
   const std::lock_guard lock(mutex_);
   // A granule is more than one flow: nothing is true of all its packets.
   FlowMatch match{FlowSet(granules_), FlowSet(granules_)};

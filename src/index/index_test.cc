@@ -98,6 +98,28 @@ void CheckTerm(const TestSegment& segment, const AllIndexes& all, const Term& te
   }
 }
 
+FlowSet Among(FlowSet set, const FlowSet& candidates) {
+  set.And(candidates);
+  return set;
+}
+
+// Among some flows every form of the index says of them what it says when asked about all.
+void CheckCandidates(const FlowIndex& index, const Term& term, std::mt19937_64& random) {
+  const FlowMatch all = index.Match(term).value();
+  const uint32_t flows = index.flow_count();
+  FlowSet candidates(flows);
+  // A few, or parts of the numbers, so that some blocks of a column have none.
+  for (uint64_t left = random() % 8; flows > 0 && left > 0; --left) {
+    const auto first = static_cast<uint32_t>(random() % flows);
+    const auto length = static_cast<uint32_t>(random() % 2 == 0 ? 1 : 1 + random() % 300);
+    candidates.AddRange(first, std::min(flows, first + length));
+  }
+  const auto some = index.MatchAmong(term, &candidates);
+  ASSERT_TRUE(some) << some.error().message;
+  EXPECT_EQ(Members(Among(some->may, candidates)), Members(Among(all.may, candidates)));
+  EXPECT_EQ(Members(Among(some->must, candidates)), Members(Among(all.must, candidates)));
+}
+
 void CheckGranuleStarts(const TestSegment& segment, const FlowIndex& index) {
   std::vector<uint16_t> first(segment.file_bytes().size() / kGranuleBytes + 1, kNoPacketInGranule);
   for (const AddedPacket& packet : segment.packets()) {
@@ -139,6 +161,8 @@ void CheckTraffic(MakeFrame make_frame, size_t packets, size_t terms, uint64_t s
     const Term term = testing::MakeRandomTerm(random);
     SCOPED_TRACE(ToString(term));
     CheckTerm(segment, all, term);
+    for (const FlowIndex* index : {all.live.get(), all.raw.get(), all.sealed.get()})
+      CheckCandidates(*index, term, random);
   }
 }
 

@@ -20,8 +20,8 @@ class LiveIndex : public FlowIndex {
   }
   [[nodiscard]] std::span<const BlockEntry> blocks() const override { return blocks_; }
 
-  [[nodiscard]] Result<FlowMatch> Match(const Term& term) const override {
-    FlowMatch match = ScanFlows(snapshot_, term);
+  [[nodiscard]] Result<FlowMatch> MatchAmong(const Term& term, const FlowSet* candidates) const override {
+    FlowMatch match = ScanFlows(snapshot_, term, candidates);
     STENO_CHECK_OK(CheckStillValid());
     return match;
   }
@@ -38,8 +38,7 @@ class LiveIndex : public FlowIndex {
 
   [[nodiscard]] Status CheckStillValid() const {
     if (snapshot_.StillValid(segment_)) return {};
-    return Fail(
-        Error{ErrorCode::kStale, 0, 0, "live index: its file was completed and sealed meanwhile"});
+    return Fail(Error{ErrorCode::kStale, 0, 0, "live index: its file was completed and sealed meanwhile"});
   }
 
  private:

@@ -87,9 +87,10 @@ Bytes EncodeColumn(std::span<const uint32_t> values) {
   return out;
 }
 
-Result<std::span<const uint32_t>> ColumnDecoder::Next() {
+Result<ColumnDecoder::Block> ColumnDecoder::Read() {
   const auto count = std::min<uint32_t>(left_, kColumnBlock);
-  if (count == 0) return std::span<const uint32_t>{};
+  if (count == 0) return Block{};
+  left_ -= count;
   const auto minimum = reader_.Varint<uint32_t>();
   const auto width = reader_.Le<uint8_t>();
   const auto exceptions = reader_.Le<uint8_t>();
@@ -97,15 +98,27 @@ Result<std::span<const uint32_t>> ColumnDecoder::Next() {
   const auto places = reader_.Take(exceptions);
   if (!reader_.ok() || width > kMaxWidth)
     return Fail(Error::Corrupt("column block: cut off or width over 32"));
-  BitReader bits(packed);
-  for (uint32_t i = 0; i < count; ++i) values_[i] = minimum + static_cast<uint32_t>(bits.Get(width));
-  for (const uint8_t place : places) {
-    if (place >= count) return Fail(Error::Corrupt("column block: exception outside the block"));
-    values_[place] += static_cast<uint32_t>(uint64_t{reader_.Varint<uint32_t>()} << width);
+  return Block{count, minimum, width, packed, places};
+}
+
+Result<std::span<const uint32_t>> ColumnDecoder::Next() {
+  STENO_TRY(const Block block, Read());
+  BitReader bits(block.packed);
+  for (uint32_t i = 0; i < block.count; ++i)
+    values_[i] = block.minimum + static_cast<uint32_t>(bits.Get(block.width));
+  for (const uint8_t place : block.places) {
+    if (place >= block.count) return Fail(Error::Corrupt("column block: exception outside the block"));
+    values_[place] += static_cast<uint32_t>(uint64_t{reader_.Varint<uint32_t>()} << block.width);
   }
   if (!reader_.ok()) return Fail(Error::Corrupt("column block: exceptions cut off"));
-  left_ -= count;
-  return std::span<const uint32_t>(values_.data(), count);
+  return std::span<const uint32_t>(values_.data(), block.count);
+}
+
+Status ColumnDecoder::Skip() {
+  STENO_TRY(const Block block, Read());
+  for (size_t i = 0; i < block.places.size(); ++i) (void)reader_.Varint<uint32_t>();
+  if (!reader_.ok()) return Fail(Error::Corrupt("column block: exceptions cut off"));
+  return {};
 }
 
 }  // namespace steno

@@ -54,8 +54,20 @@ class ColumnDecoder {
 
   // The next up to 256 values, valid until the next call; empty after the last one.
   Result<std::span<const uint32_t>> Next();
+  // Goes past them.
+  Status Skip();
 
  private:
+  // The next block as it is encoded.
+  struct Block {
+    uint32_t count;
+    uint32_t minimum;
+    unsigned width;
+    std::span<const uint8_t> packed;
+    std::span<const uint8_t> places;  // of the exceptions, whose upper parts follow
+  };
+  Result<Block> Read();
+
   ByteReader reader_;
   uint32_t left_;
   std::array<uint32_t, kColumnBlock> values_;

@@ -38,8 +38,8 @@ class RawIndex final : public FlowIndex {
     return static_cast<uint32_t>(segment_->snapshot().flow_refs.size());
   }
   [[nodiscard]] std::span<const BlockEntry> blocks() const override { return blocks_; }
-  [[nodiscard]] Result<FlowMatch> Match(const Term& term) const override {
-    return ScanFlows(segment_->snapshot(), term);
+  [[nodiscard]] Result<FlowMatch> MatchAmong(const Term& term, const FlowSet* candidates) const override {
+    return ScanFlows(segment_->snapshot(), term, candidates);
   }
   [[nodiscard]] Result<std::vector<uint32_t>> Granules(const FlowSet& flows) const override {
     return ScanGranules(segment_->snapshot(), flows);

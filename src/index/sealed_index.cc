@@ -29,8 +29,10 @@ class SealedIndex : public FlowIndex {
   [[nodiscard]] uint32_t flow_count() const override { return file_->footer().flows; }
   [[nodiscard]] std::span<const BlockEntry> blocks() const override { return blocks_; }
 
-  [[nodiscard]] Result<FlowMatch> Match(const Term& term) const override {
-    return MatchSealed(*file_, term).map_error([this](Error error) { return WithPath(std::move(error)); });
+  [[nodiscard]] Result<FlowMatch> MatchAmong(const Term& term, const FlowSet* candidates) const override {
+    return MatchSealed(*file_, term, candidates).map_error([this](Error error) {
+      return WithPath(std::move(error));
+    });
   }
 
   [[nodiscard]] Result<std::vector<uint32_t>> Granules(const FlowSet& flows) const override {

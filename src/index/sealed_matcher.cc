@@ -18,9 +18,10 @@ bool InRange(const Term& term, uint32_t value) { return term.first <= value && v
 
 class Matcher {
  public:
-  Matcher(const SealedFile& file, const Term& term)
+  Matcher(const SealedFile& file, const Term& term, const FlowSet* candidates)
       : file_(file),
         term_(term),
+        candidates_(candidates),
         v4_end_(file.footer().v4_flows),
         plain_end_(v4_end_ + file.footer().v6_flows),
         flows_(file.footer().flows),
@@ -91,13 +92,18 @@ class Matcher {
   Status MatchAddress();
   Result<bool> BloomMisses() const;
   Status CollectAddressHits(AddressHits& hits) const;
-  Status MatchGeneral(const FlowSet* candidates);
-  // Calls visit(flow, code of its service) for all plain flows.
+  Status MatchGeneral(const FlowSet* among);
+  [[nodiscard]] bool IsWanted(uint32_t first, uint32_t end) const {
+    return candidates_ == nullptr || candidates_->MayHaveAny(first, end);
+  }
+  // Calls visit(first flow, codes of the services) for all plain flows, a block of them at a time; without
+  // codes where none of them is wanted.
   template <class Visit>
   Status ForEachService(size_t services, Visit visit) const;
 
   const SealedFile& file_;
   const Term& term_;
+  const FlowSet* const candidates_;  // null: all flows
   const uint32_t v4_end_;
   const uint32_t plain_end_;
   const uint32_t flows_;
@@ -108,13 +114,17 @@ template <class Visit>
 Status Matcher::ForEachService(size_t services, Visit visit) const {
   STENO_TRY(const auto bytes, file_.Section(SectionId::kServiceCodes));
   ColumnDecoder codes(bytes, plain_end_);
-  for (uint32_t flow = 0; flow < plain_end_;) {
+  for (uint32_t flow = 0; flow < plain_end_; flow += kColumnBlock) {
+    if (!IsWanted(flow, std::min<uint32_t>(flow + kColumnBlock, plain_end_))) {
+      STENO_CHECK_OK(codes.Skip());
+      STENO_CHECK_OK(visit(flow, std::span<const uint32_t>()));
+      continue;
+    }
     STENO_TRY(const auto block, codes.Next());
     if (*std::max_element(block.begin(), block.end()) >= services) {
       return Fail(file_.Corrupt("a service code outside the dictionary"));
     }
     STENO_CHECK_OK(visit(flow, block));
-    flow += static_cast<uint32_t>(block.size());
   }
   return {};
 }
@@ -145,6 +155,7 @@ Status Matcher::MatchPorts() {
   }
   ColumnDecoder ports(port_bytes, plain_end_);
   return ForEachService(services.size(), [&](uint32_t first, std::span<const uint32_t> codes) -> Status {
+    if (codes.empty()) return ports.Skip();
     STENO_TRY(const auto others, ports.Next());
     for (uint32_t i = 0; i < codes.size(); ++i) {
       const unsigned other = InRange(term_, others[i]) ? counts[codes[i]] : 0u;
@@ -159,12 +170,15 @@ Status Matcher::MatchVlans() {
   STENO_TRY(const auto bytes, file_.Section(SectionId::kVlans));
   if (bytes.empty()) return {};
   ColumnDecoder vlans(bytes, plain_end_);
-  for (uint32_t first = 0; first < plain_end_;) {
+  for (uint32_t first = 0; first < plain_end_; first += kColumnBlock) {
+    if (!IsWanted(first, std::min<uint32_t>(first + kColumnBlock, plain_end_))) {
+      STENO_CHECK_OK(vlans.Skip());
+      continue;
+    }
     STENO_TRY(const auto block, vlans.Next());
     for (uint32_t i = 0; i < block.size(); ++i) {
       if (block[i] > 0 && InRange(term_, block[i] - 1)) AddRange(first + i, first + i + 1);
     }
-    first += static_cast<uint32_t>(block.size());
   }
   return {};
 }
@@ -227,22 +241,23 @@ Status Matcher::MatchAddress() {
   return MatchGeneral(&elsewhere);
 }
 
-// Evaluates the term on the keys of the general flows: of all, or of those among `candidates` and of those
-// that may match anything.
-Status Matcher::MatchGeneral(const FlowSet* candidates) {
+// Evaluates the term on the keys of the general flows: of all, or of those `among` some and of those that may
+// match anything.
+Status Matcher::MatchGeneral(const FlowSet* among) {
   if (plain_end_ == flows_) return {};
   FlowSet wanted(flows_);
-  if (candidates == nullptr) {
+  if (among == nullptr) {
     wanted.AddRange(plain_end_, flows_);
   } else {
     STENO_TRY(const auto open_bytes, file_.Section(SectionId::kOpenFlows));
     STENO_TRY(const auto open, DecodeOpenFlows(open_bytes, flows_));
-    candidates->ForEach([&](uint32_t flow) {
+    among->ForEach([&](uint32_t flow) {
       if (flow >= plain_end_) wanted.Add(flow);
     });
     for (const uint32_t flow : open) wanted.Add(flow);
-    if (wanted.Empty()) return {};
   }
+  if (candidates_ != nullptr) wanted.And(*candidates_);
+  if (wanted.Empty()) return {};
   STENO_TRY(const auto bytes, file_.Section(SectionId::kGeneralKeys));
   GeneralKeyReader keys(bytes);
   PacketHeaders headers;
@@ -259,6 +274,8 @@ Status Matcher::MatchGeneral(const FlowSet* candidates) {
 
 }  // namespace
 
-Result<FlowMatch> MatchSealed(const SealedFile& file, const Term& term) { return Matcher(file, term).Run(); }
+Result<FlowMatch> MatchSealed(const SealedFile& file, const Term& term, const FlowSet* candidates) {
+  return Matcher(file, term, candidates).Run();
+}
 
 }  // namespace steno

@@ -11,6 +11,7 @@
 
 namespace steno {
 
-Result<FlowMatch> MatchSealed(const SealedFile& file, const Term& term);
+// As FlowIndex::MatchAmong().
+Result<FlowMatch> MatchSealed(const SealedFile& file, const Term& term, const FlowSet* candidates);
 
 }  // namespace steno

@@ -28,7 +28,7 @@ bool CopyPlainKey(const SegmentSnapshot& segment, uint32_t flow, FlowKind& kind,
 
 }  // namespace
 
-FlowMatch ScanFlows(const SegmentSnapshot& segment, const Term& term) {
+FlowMatch ScanFlows(const SegmentSnapshot& segment, const Term& term, const FlowSet* candidates) {
   const auto flows = static_cast<uint32_t>(segment.flow_refs.size());
   FlowMatch match{FlowSet(flows), FlowSet(flows)};
   FlowKey key;
@@ -37,6 +37,7 @@ FlowMatch ScanFlows(const SegmentSnapshot& segment, const Term& term) {
   FlowKind kind{};
   std::array<uint8_t, kV6FlowKeyBytes> plain;
   for (uint32_t flow = 0; flow < flows; ++flow) {
+    if (candidates != nullptr && !candidates->Has(flow)) continue;
     // Most flows are ruled out: without parsing them this takes a tenth of the time.
     if (CopyPlainKey(segment, flow, kind, plain) && filter.RulesOut(kind, plain.data())) continue;
     Tri answer = Tri::kMaybe;

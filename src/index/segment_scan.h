@@ -11,7 +11,8 @@
 
 namespace steno {
 
-FlowMatch ScanFlows(const SegmentSnapshot& segment, const Term& term);
+// As FlowIndex::MatchAmong().
+FlowMatch ScanFlows(const SegmentSnapshot& segment, const Term& term, const FlowSet* candidates);
 
 // As FlowIndex::Granules().
 std::vector<uint32_t> ScanGranules(const SegmentSnapshot& segment, const FlowSet& flows);

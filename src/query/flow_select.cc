@@ -29,13 +29,17 @@ FlowMatch SelectByTime(const TimeRange& range, uint32_t flows, const TimeSpan& s
   return Uniform(flows, true, covers);
 }
 
-Result<FlowMatch> SelectAll(const Expression& expression, const FlowIndex& index, const TimeSpan& span) {
+Result<FlowMatch> SelectAll(const Expression& expression, const FlowIndex& index, const TimeSpan& span,
+                            const FlowSet* candidates) {
   std::vector<const Expression*> children;
   for (const ExpressionPtr& child : expression.children) children.push_back(child.get());
   std::ranges::stable_sort(children, {}, [](const Expression* child) { return Cost(*child); });
-  FlowMatch match = Uniform(index.flow_count(), true, true);
+  FlowMatch match =
+      candidates != nullptr ? FlowMatch{*candidates, *candidates} : Uniform(index.flow_count(), true, true);
   for (const Expression* child : children) {
-    STENO_TRY(const FlowMatch next, SelectFlows(*child, index, span));
+    // What a term before has ruled out is not asked about again.
+    const FlowSet* const left = child == children.front() ? candidates : &match.may;
+    STENO_TRY(const FlowMatch next, SelectFlows(*child, index, span, left));
     match.may.And(next.may);
     match.must.And(next.must);
     if (match.may.Empty()) break;
@@ -43,10 +47,11 @@ Result<FlowMatch> SelectAll(const Expression& expression, const FlowIndex& index
   return match;
 }
 
-Result<FlowMatch> SelectAny(const Expression& expression, const FlowIndex& index, const TimeSpan& span) {
+Result<FlowMatch> SelectAny(const Expression& expression, const FlowIndex& index, const TimeSpan& span,
+                            const FlowSet* candidates) {
   FlowMatch match = Uniform(index.flow_count(), false, false);
   for (const ExpressionPtr& child : expression.children) {
-    STENO_TRY(const FlowMatch next, SelectFlows(*child, index, span));
+    STENO_TRY(const FlowMatch next, SelectFlows(*child, index, span, candidates));
     match.may.Or(next.may);
     match.must.Or(next.must);
     if (match.must.Count() == match.must.size()) break;
@@ -85,27 +90,28 @@ bool AsksOnlyForTime(const Expression& expression) {
   }
 }
 
-Result<FlowMatch> SelectFlows(const Expression& expression, const FlowIndex& index, const TimeSpan& span) {
+Result<FlowMatch> SelectFlows(const Expression& expression, const FlowIndex& index, const TimeSpan& span,
+                              const FlowSet* candidates) {
   STENO_CHECK_OK(CheckInterrupt());
   switch (expression.kind) {
     case NodeKind::kAnd:
-      return SelectAll(expression, index, span);
+      return SelectAll(expression, index, span, candidates);
     case NodeKind::kOr:
-      return SelectAny(expression, index, span);
+      return SelectAny(expression, index, span, candidates);
     case NodeKind::kNot: {
-      STENO_TRY(FlowMatch match, SelectFlows(*expression.children.front(), index, span));
+      STENO_TRY(FlowMatch match, SelectFlows(*expression.children.front(), index, span, candidates));
       std::swap(match.may, match.must);
       match.may.Invert();
       match.must.Invert();
       return match;
     }
     case NodeKind::kTerm:
-      return index.Match(expression.term);
+      return index.MatchAmong(expression.term, candidates);
     case NodeKind::kTime:
       return SelectByTime(expression.time, index.flow_count(), span);
     case NodeKind::kFilter: {
       // Flows know no bytes: the packets decide, of the flows with what the filter implies.
-      STENO_TRY(FlowMatch match, SelectAll(expression, index, span));
+      STENO_TRY(FlowMatch match, SelectAll(expression, index, span, candidates));
       match.must = FlowSet(index.flow_count(), false);
       return match;
     }

@@ -31,6 +31,8 @@ bool AsksOnlyForTime(const Expression& expression);
 
 // Three-valued logic on sets of flows: `may` has every flow with a packet that matches, `must` only flows of
 // which all packets match. `span` bounds the times of the packets.
-Result<FlowMatch> SelectFlows(const Expression& expression, const FlowIndex& index, const TimeSpan& span);
+// `candidates`: as for FlowIndex::MatchAmong().
+Result<FlowMatch> SelectFlows(const Expression& expression, const FlowIndex& index, const TimeSpan& span,
+                              const FlowSet* candidates = nullptr);
 
 }  // namespace steno

@@ -91,11 +91,11 @@ bool IndexBuilder::Impl::AddPacket(const FlowKey& key, uint64_t hash) {
   const uint32_t granule = granules - 1;
   FlowTable::Entry* const entry = table.Find(key, hash, segment.key_heap);
   if (entry == nullptr) return false;
-  const bool known = *entry != 0;
-  FlowTable::Flow* flow = known ? &table.At(FlowTable::NumberOf(*entry)) : nullptr;
-  if (known && flow->last_granule == granule) return true;
+  FlowTable::Flow* flow = *entry != 0 ? &table.At(FlowTable::NumberOf(*entry)) : nullptr;
+  if (flow != nullptr && flow->last_granule == granule) return true;
   if (pairs == max_pairs) return false;
-  if (!known && (flow = AddFlow(*entry, key, hash)) == nullptr) return false;
+  if (flow == nullptr) flow = AddFlow(*entry, key, hash);
+  if (flow == nullptr) return false;
   flow->last_granule = granule;
   segment.pairs[pairs++] = FlowTable::NumberOf(*entry);
   return true;

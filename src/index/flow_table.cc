@@ -2,8 +2,6 @@
 
 #include <sys/random.h>
 
-#include "base/bytes.h"
-
 namespace steno {
 namespace {
 

@@ -93,7 +93,9 @@ class Matcher {
   Result<bool> BloomMisses() const;
   Status CollectAddressHits(AddressHits& hits) const;
   Status MatchGeneral(const FlowSet* among);
-  [[nodiscard]] bool IsWanted(uint32_t first, uint32_t end) const {
+  // Whether the plain flows of the column's block from `first` on need to be decoded.
+  [[nodiscard]] bool IsWanted(uint32_t first) const {
+    const uint32_t end = std::min<uint32_t>(first + kColumnBlock, plain_end_);
     return candidates_ == nullptr || candidates_->MayHaveAny(first, end);
   }
   // Calls visit(first flow, codes of the services) for all plain flows, a block of them at a time; without
@@ -115,7 +117,7 @@ Status Matcher::ForEachService(size_t services, Visit visit) const {
   STENO_TRY(const auto bytes, file_.Section(SectionId::kServiceCodes));
   ColumnDecoder codes(bytes, plain_end_);
   for (uint32_t flow = 0; flow < plain_end_; flow += kColumnBlock) {
-    if (!IsWanted(flow, std::min<uint32_t>(flow + kColumnBlock, plain_end_))) {
+    if (!IsWanted(flow)) {
       STENO_CHECK_OK(codes.Skip());
       STENO_CHECK_OK(visit(flow, std::span<const uint32_t>()));
       continue;
@@ -171,7 +173,7 @@ Status Matcher::MatchVlans() {
   if (bytes.empty()) return {};
   ColumnDecoder vlans(bytes, plain_end_);
   for (uint32_t first = 0; first < plain_end_; first += kColumnBlock) {
-    if (!IsWanted(first, std::min<uint32_t>(first + kColumnBlock, plain_end_))) {
+    if (!IsWanted(first)) {
       STENO_CHECK_OK(vlans.Skip());
       continue;
     }

@@ -38,7 +38,7 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
   const uint64_t disk_bytes = AlignUp(kernel.used_bytes, kDiskAlignment);
   STENO_CHECK(kernel.used_bytes >= kFirstPacketOffset && disk_bytes <= block.memory.size());
   const unsigned in_flight = parts_.engine.in_flight();
-  if (in_flight >= options_.queue_depth || !trouble_.MayWrite(in_flight, now_ns)) return false;
+  if (room() == 0 || !trouble_.MayWrite(in_flight, now_ns)) return false;
   if (!EnsureFile(block, disk_bytes, now_ns)) return false;
   if (in_flight == 0) progress_ns_ = now_ns;
 
@@ -62,6 +62,12 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
   if (parts_.builder.full() && !unindexed) AddTo(counters_.index_full);
   if (CanBeIndexedAgain()) CloseFile();
   return true;
+}
+
+unsigned BlockWriter::room() const {
+  const unsigned queue = options_.queue_depth - std::min(parts_.engine.in_flight(), options_.queue_depth);
+  const bool waits = waiting_ns_ != 0 || trouble_.lasting();
+  return waits ? std::min(queue, 1u) : queue;
 }
 
 bool BlockWriter::EnsureFile(const Block& block, uint64_t disk_bytes, int64_t now_ns) {

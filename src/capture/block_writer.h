@@ -70,6 +70,9 @@ class BlockWriter {
   // memory is in use until Reap() names the slot. `now_ns` is monotonic, here and below.
   bool Write(const Block& block, int64_t now_ns);
 
+  // How many blocks Write() will take now, as far as can be told: it refuses the rest.
+  [[nodiscard]] unsigned room() const;
+
   // Announces what Write() will get next (see IndexBuilder::LookAhead).
   void LookAhead(std::span<const std::span<const uint8_t>> blocks) { parts_.builder.LookAhead(blocks); }
 

@@ -222,6 +222,21 @@ TEST(BlockWriterTest, WrittenBlocksAreVisibleBeforeTheFileIsComplete) {
   EXPECT_FALSE(SegmentSnapshot::Take(harness.arena_.segment(0))) << "the segment must be free again";
 }
 
+TEST(BlockWriterTest, RoomIsWhatTheQueueOfWritesHasLeft) {
+  Harness harness({});
+  // Nothing is reaped in between.
+  for (uint32_t block = 0; block < kSlots; ++block) {
+    harness.Write(100 * block, 100);
+    EXPECT_EQ(harness.writer_.room(), kSlots - 1 - block);
+  }
+  const std::span<uint8_t> any_block(harness.memory_.get(), kMiB);
+  EXPECT_FALSE(harness.writer_.Write({.memory = any_block}, MonotonicNs()));
+  harness.Settle();
+  EXPECT_EQ(harness.writer_.room(), kSlots);
+  harness.Finish();
+  EXPECT_EQ(harness.Numbers(), UpTo(100 * kSlots));
+}
+
 TEST(BlockWriterTest, AFileEndsAtItsAgeAndOnlyIfItHasBlocks) {
   Harness harness({.file_age_ns = 100 * kNsPerMs});
   const auto files = [&] { return Visible(harness.packets_).size(); };

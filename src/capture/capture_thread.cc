@@ -39,6 +39,11 @@ int64_t GatherNs(const PacketSource& source) {
   return std::min(static_cast<int64_t>(source.memory().size() / 16), kLongestGatherNs);
 }
 
+// In this time a disk that takes 8 bytes/ns writes half of a full queue, and has enough left to do.
+int64_t DrainNs(const PacketSource& source, unsigned queue_depth) {
+  return std::min(static_cast<int64_t>(source.block_bytes()) * queue_depth / 16, kLongestGatherNs);
+}
+
 void PinToCpu(unsigned thread, int cpu) {
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
@@ -62,7 +67,8 @@ CaptureThread::CaptureThread(CaptureThreadOptions options, Parts parts)
       on_event_(std::move(parts.on_event)),
       counters_(parts.arena.counters()),
       held_(ring_.block_count()),
-      gather_ns_(GatherNs(ring_)) {}
+      gather_ns_(GatherNs(ring_)),
+      drain_ns_(DrainNs(ring_, options_.writer.queue_depth)) {}
 
 CaptureThread::~CaptureThread() {
   Stop();
@@ -172,10 +178,10 @@ void CaptureThread::ReleaseBlock(uint32_t block) {
 
 // True if there may be more.
 bool CaptureThread::TakeBlocks() {
-  // Where one has just had to wait, the blocks behind it are not walked in vain.
-  uint32_t most = std::exchange(blocked_, false) ? 1 : PacketScout::kMaxBlocks;
-  for (unsigned taken = 0; taken < kBlocksPerTurn && !blocked_; most = PacketScout::kMaxBlocks) {
-    const uint32_t announced = LookAhead(most);
+  blocked_ = false;
+  for (unsigned taken = 0; taken < kBlocksPerTurn && !blocked_;) {
+    // Those that will have to wait are not walked in vain.
+    const uint32_t announced = LookAhead(std::clamp<uint32_t>(writer_->room(), 1, PacketScout::kMaxBlocks));
     if (announced == 0) return false;
     engine_->BeginBatch();
     taken += TakeAnnounced(announced);
@@ -383,18 +389,23 @@ int CaptureThread::TimeoutMs() const {
 }
 
 // On a busy link blocks are left to gather for a moment, away from the ring's wake-ups: one per block, each
-// dearer than what it wakes us for, for the core that receives as well.
-void CaptureThread::GatherBlocks() {
-  const timespec pause{.tv_sec = 0, .tv_nsec = gather_ns_};
-  ::clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+// dearer than what it wakes us for, for the core that receives as well. A full queue of writes is left to
+// drain in the same way.
+int64_t CaptureThread::PauseNs(bool more) const {
+  if (stop_ns_ != 0 || more) return 0;
+  if (blocked_) return writer_->room() == 0 ? drain_ns_ : 0;
+  return busy_link_ ? gather_ns_ : 0;
 }
 
 void CaptureThread::Wait(bool more) {
-  const bool gather = busy_link_ && !more && !blocked_ && stop_ns_ == 0;
-  if (gather) GatherBlocks();
+  const int64_t pause_ns = PauseNs(more);
+  if (pause_ns > 0) {
+    const timespec pause{.tv_sec = 0, .tv_nsec = pause_ns};
+    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+  }
   std::array<epoll_event, 3> events;
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                                 more || gather ? 0 : TimeoutMs());
+                                 more || pause_ns > 0 ? 0 : TimeoutMs());
   AddTo(counters_.wakeups);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];

@@ -86,7 +86,7 @@ class CaptureThread {
   [[nodiscard]] bool Finished();
   void GiveUpRing();
   void Wait(bool more);
-  void GatherBlocks();
+  [[nodiscard]] int64_t PauseNs(bool more) const;
   // The source's latest word is that the block is full; it has not been taken yet. (A block in flight still
   // carries the status of one that was handed over.)
   [[nodiscard]] bool HandedOver(uint32_t block) const {
@@ -117,8 +117,9 @@ class CaptureThread {
   bool blocked_ = false;     // block next_ waits for a file or for the engine
   int64_t now_ns_ = 0;
   int64_t took_ns_ = 0;      // when blocks were taken last
-  bool busy_link_ = false;   // the latest blocks came so soon after those before that GatherBlocks() pays
-  const int64_t gather_ns_;  // how long it pauses
+  bool busy_link_ = false;   // the latest blocks came so soon after those before that a pause pays
+  const int64_t gather_ns_;  // for blocks to gather
+  const int64_t drain_ns_;   // for a full queue of writes to drain
   int64_t second_ns_ = 0;    // when EverySecond() is due
   int64_t stop_ns_ = 0;      // when BeginStop() was called; 0: running
   bool flushed_ = false;     // stopping: the ring is empty, the last file is closed

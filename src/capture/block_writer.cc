@@ -47,13 +47,15 @@ bool BlockWriter::Write(const Block& block, int64_t now_ns) {
   const bool unindexed = IndexIsMissing();
   if (unindexed) AddTo(counters_.unindexed_blocks);
   const uint32_t flows_before = parts_.builder.flow_count();
+  const auto used = block.memory.first(kernel.used_bytes);
+  const bool enclosing = options_.enclosing_times && (block.flags & kBlockGathered) == 0;
   const BlockSummary summary =
-      parts_.builder.AddBlock(block.memory.first(kernel.used_bytes), current_->end, index_drops);
+      enclosing ? EnclosingSummary(used) : parts_.builder.AddBlock(used, current_->end, index_drops);
   AddTo(counters_.flows, parts_.builder.flow_count() - flows_before);
   AddTo(counters_.packets, summary.packets);
   AddTo(counters_.bytes, summary.captured_bytes);
 
-  FillHeader(block, disk_bytes, summary);
+  FillHeader(block, disk_bytes, summary, block.flags | (enclosing ? kBlockEnclosingTimes : 0u));
   drops_written_ = block.drops_total;
   // Ring memory still holds packets of earlier rounds there.
   std::memset(block.memory.data() + kernel.used_bytes, 0, disk_bytes - kernel.used_bytes);
@@ -158,7 +160,8 @@ const SegmentMemory* BlockWriter::OtherSegment(const SegmentMemory* segment) con
   return &parts_.arena.segment(segment == &parts_.arena.segment(0) ? 1 : 0);
 }
 
-void BlockWriter::FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary) {
+void BlockWriter::FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary,
+                             uint32_t flags) {
   const KernelBlockHeader kernel = ReadKernelHeader(block.memory);
   BlockHeader header{};
   header.magic = kBlockMagic;
@@ -172,7 +175,7 @@ void BlockWriter::FillHeader(const Block& block, uint64_t disk_bytes, const Bloc
   header.packet_count = kernel.packet_count;
   header.used_bytes = kernel.used_bytes;
   header.disk_bytes = static_cast<uint32_t>(disk_bytes);
-  header.flags = block.flags;
+  header.flags = flags;
   header.drops = block.drops_total - drops_written_;
   header.drops_total = block.drops_total;
   header.interface_index = block.origin.interface_index;

@@ -40,6 +40,8 @@ struct BlockWriterOptions {
   uint32_t slots = 0;    // blocks that may be in flight: slot numbers are below this
   uint32_t snaplen = 0;  // bytes of packets that were asked for; 0: all
   bool index = true;
+  // Without an index: the packets of ring blocks are not looked at, for EnclosingSummary() holds.
+  bool enclosing_times = false;
   bool patient = false;  // rather wait than write a file without an index: for a source that can wait, too
 };
 
@@ -73,8 +75,10 @@ class BlockWriter {
   // How many blocks Write() will take now, as far as can be told: it refuses the rest.
   [[nodiscard]] unsigned room() const;
 
-  // Announces what Write() will get next (see IndexBuilder::LookAhead).
-  void LookAhead(std::span<const std::span<const uint8_t>> blocks) { parts_.builder.LookAhead(blocks); }
+  // Announces ring blocks that Write() will get next (see IndexBuilder::LookAhead).
+  void LookAhead(std::span<const std::span<const uint8_t>> blocks) {
+    if (!options_.enclosing_times) parts_.builder.LookAhead(blocks);
+  }
 
   // Moves the slots of finished writes to `out` and returns how many. Call until it returns 0.
   size_t Reap(std::span<uint32_t> out, int64_t now_ns);
@@ -132,7 +136,7 @@ class BlockWriter {
   [[nodiscard]] bool CanBeIndexedAgain() const;
   [[nodiscard]] const SegmentMemory* FreeSegment() const;
   [[nodiscard]] const SegmentMemory* OtherSegment(const SegmentMemory* segment) const;
-  void FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary);
+  void FillHeader(const Block& block, uint64_t disk_bytes, const BlockSummary& summary, uint32_t flags);
   void Submit(const Block& block, uint64_t disk_bytes, uint32_t packets);
   void Complete(const WriteCompletion& completion, int64_t now_ns);
   void CountLatency(int64_t latency_ns);

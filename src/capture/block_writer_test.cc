@@ -18,7 +18,11 @@
 #include "base/file.h"
 #include "capture/capture_fixture.h"
 #include "capture/counter.h"
+#include "index/owner.h"
 #include "index/sealed_index.h"
+#include "index/sealer.h"
+#include "index/verify.h"
+#include "storage/packet_file.h"
 #include "testing/block_builder.h"
 #include "testing/temp_dir.h"
 
@@ -38,6 +42,7 @@ struct Setup {
   int64_t file_age_ns = 3600 * kNsPerSecond;
   unsigned thread_residue = 1;
   bool index = true;
+  bool enclosing_times = false;
   std::string engine = "pwrite";
 };
 
@@ -62,7 +67,8 @@ class Harness {
                  .file_age_ns = setup.file_age_ns,
                  .queue_depth = kSlots,
                  .slots = kSlots,
-                 .index = setup.index},
+                 .index = setup.index,
+                 .enclosing_times = setup.enclosing_times},
                 {*engine_, preparer_, *sealing_, builder_, arena_}) {
     void* memory = std::aligned_alloc(kDiskAlignment, kSlots * kMiB);
     std::memset(memory, 0xee, kSlots * kMiB);
@@ -71,12 +77,12 @@ class Harness {
   }
 
   // Writes a block of frames number first, first + 1, ... with times that follow from the number.
-  void Write(uint32_t first, uint32_t count, uint64_t drops_total = 0) {
+  void Write(uint32_t first, uint32_t count, uint64_t drops_total = 0, uint32_t flags = 0) {
     BlockBuilder builder;
     for (uint32_t number = first; number < first + count; ++number) {
       ASSERT_TRUE(builder.Add(NumberedFrame(number), kFirstPacketNs + number));
     }
-    WriteBlock(builder, drops_total);
+    WriteBlock(builder, drops_total, flags);
   }
 
   // Writes a block of short frames, each a flow of its own.
@@ -91,7 +97,7 @@ class Harness {
     WriteBlock(builder, 0);
   }
 
-  void WriteBlock(BlockBuilder& builder, uint64_t drops_total) {
+  void WriteBlock(BlockBuilder& builder, uint64_t drops_total, uint32_t flags = 0) {
     while (free_.empty()) Turn();
     const uint32_t slot = free_.back();
     free_.pop_back();
@@ -99,7 +105,7 @@ class Harness {
     const auto block = builder.Block();
     std::memcpy(memory.data(), block.data(), block.size());
     const int64_t deadline = MonotonicNs() + 10 * kNsPerSecond;
-    while (!writer_.Write({.memory = memory, .slot = slot, .flags = 0, .drops_total = drops_total},
+    while (!writer_.Write({.memory = memory, .slot = slot, .flags = flags, .drops_total = drops_total},
                           MonotonicNs())) {
       ASSERT_LT(MonotonicNs(), deadline) << "no file became ready";
       Turn();
@@ -257,6 +263,62 @@ TEST(BlockWriterTest, WithoutIndexThereIsNoneAndBlocksCount) {
   EXPECT_EQ(harness.Numbers(), UpTo(10));
   EXPECT_TRUE(NamesIn(harness.index_).empty());
   EXPECT_EQ(ValueOf(harness.arena_.counters().unindexed_blocks), 1u);
+}
+
+TEST(BlockWriterTest, WithoutIndexTimesEncloseThePackets) {
+  Harness harness({.index = false, .enclosing_times = true});
+  const std::vector<std::vector<int64_t>> times = {{0, 900, 17}, {400, 300, 2000}, {5000}};
+  uint32_t number = 0;
+  uint64_t exact = 0;
+  for (const auto& block : times) {
+    BlockBuilder builder;
+    for (const int64_t ns : block) {
+      const auto frame = NumberedFrame(number++);
+      exact += frame.size();
+      builder.Add(frame, kFirstPacketNs + ns);
+    }
+    harness.WriteBlock(builder, 0);
+  }
+  harness.Finish();
+  EXPECT_EQ(ValueOf(harness.arena_.counters().packets), number);
+  const uint64_t counted = ValueOf(harness.arena_.counters().bytes);
+  EXPECT_GE(counted, exact);
+  EXPECT_LE(counted, exact + uint64_t{7} * number);
+
+  const std::string path = harness.packets_ + "/" + Visible(harness.packets_).front();
+  const auto table = PacketFile::Open(path)->WalkBlocks();
+  ASSERT_TRUE(table);
+  ASSERT_EQ(table->blocks.size(), times.size());
+  for (size_t i = 0; i < times.size(); ++i) {
+    EXPECT_EQ(table->blocks[i].flags, kEnclosingTimes);
+    EXPECT_LE(table->blocks[i].first_ns, kFirstPacketNs + std::ranges::min(times[i]));
+    EXPECT_GE(table->blocks[i].last_ns, kFirstPacketNs + std::ranges::max(times[i]));
+  }
+
+  // An index that is made later has exact times, and fits all the same.
+  ASSERT_TRUE(RebuildIndex(path, harness.index_, "0"));
+  const auto report = VerifyFile(path, harness.index_ + "/0");
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_TRUE(report->problems.empty()) << report->problems.front();
+  const auto index = OpenSealedIndex(harness.index_ + "/0");
+  ASSERT_TRUE(index) << index.error().message;
+  EXPECT_EQ((*index)->blocks().front().last_ns, kFirstPacketNs + 900);
+  EXPECT_TRUE(CheckBlocks(path, (*index)->blocks(), *table));
+  auto moved = *table;
+  moved.blocks.front().first_ns = kFirstPacketNs + 1;
+  EXPECT_FALSE(CheckBlocks(path, (*index)->blocks(), moved)) << "a packet is earlier";
+}
+
+TEST(BlockWriterTest, GatheredBlocksHaveExactTimes) {
+  Harness harness({.index = false, .enclosing_times = true});
+  harness.Write(0, 10, 0, kBlockGathered);
+  harness.Finish();
+  const std::string path = harness.packets_ + "/" + Visible(harness.packets_).front();
+  const auto table = PacketFile::Open(path)->WalkBlocks();
+  ASSERT_TRUE(table);
+  EXPECT_EQ(table->blocks.front().flags, 0u);
+  EXPECT_EQ(table->blocks.front().first_ns, kFirstPacketNs);
+  EXPECT_EQ(table->blocks.front().last_ns, kFirstPacketNs + 9);
 }
 
 TEST(BlockWriterTest, WithoutAFreeSegmentBlocksAreWrittenWithoutIndexUntilThereIsOne) {

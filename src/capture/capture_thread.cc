@@ -104,6 +104,7 @@ Status CaptureThread::Watch(int fd) {
 Status CaptureThread::Start(FilePreparer& preparer, SealingThread& sealing) {
   BlockWriterOptions writer = options_.writer;
   writer.slots = ring_.block_count() + kGatherBuffers;
+  writer.enclosing_times = !writer.index && ring_.stamps_arrivals();
   writer_.emplace(std::move(writer), BlockWriterParts{*engine_, preparer, sealing, builder_, arena_});
   STENO_CHECK_OK(ring_.OpenGate());
   SetTo(counters_.started_ns, static_cast<uint64_t>(WallNs()));

@@ -58,6 +58,9 @@ class PacketSource {
   // How long after CloseGate() the last block is handed over at the latest.
   [[nodiscard]] virtual int64_t last_block_ns() const = 0;
 
+  // The system's clock stamps packets as they come in, so that EnclosingSummary() holds.
+  [[nodiscard]] virtual bool stamps_arrivals() const { return false; }
+
   // REQUIRES: OwnedByUser(block). Blocks of one interface_index have one name.
   [[nodiscard]] virtual BlockOrigin Origin(uint32_t block) const = 0;
 

@@ -20,6 +20,8 @@
 
 #include "capture/counter.h"
 #include "capture/recorder_fixture_test.h"
+#include "index/verify.h"
+#include "storage/packet_file.h"
 
 namespace steno {
 namespace {
@@ -43,6 +45,27 @@ TEST_F(RecorderTest, RecordsEveryPacketByteForByteOverSeveralFiles) {
       time_ns = packet.time_ns;
     }
     EXPECT_LT(std::abs(WallNs() - time_ns), 60 * kNsPerSecond);
+  });
+}
+
+TEST_F(RecorderTest, WithoutIndexTheKernelsBlocksAreRecordedAsTheyAre) {
+  RUN_IN_NAMESPACE([this] {
+    CaptureOptions options = Options();
+    options.index = false;
+    // More than one block, so that not all of them are small ones that are gathered.
+    Record(options, [](const Recorder&, const FrameSender& tx) { tx.SendNumbered(0, 30'000); });
+    EXPECT_EQ(Numbers(), Sequence(30'000));
+    EXPECT_TRUE(NamesIn(Indexes()).empty());
+    bool enclosing = false;
+    for (const std::string& name : NamesIn(Packets())) {
+      const auto table = PacketFile::Open(Packets() + "/" + name)->WalkBlocks();
+      ASSERT_TRUE(table);
+      for (const BlockEntry& block : table->blocks) enclosing |= block.flags == kEnclosingTimes;
+      const auto report = VerifyFile(Packets() + "/" + name, Indexes() + "/" + name);
+      ASSERT_TRUE(report) << report.error().message;
+      EXPECT_TRUE(report->problems.empty()) << report->problems.front();
+    }
+    EXPECT_TRUE(enclosing);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "index/block_summary.h"
 #include "storage/block_format.h"
 
 namespace steno {
@@ -28,6 +29,11 @@ inline KernelBlockHeader ReadKernelHeader(std::span<const uint8_t> block) {
 
 // Time of the first packet (the header's own "first" time is that of opening the block), ns since the epoch.
 int64_t FirstPacketNs(std::span<const uint8_t> block);
+
+// What the kernel header and the first packet tell of a block, without a walk. Its times enclose those of all
+// packets by kEnclosingSlackNs (REQUIRES: the system's clock stamped them as they came in); its bytes are
+// those of the frames with up to 7 of padding for each.
+BlockSummary EnclosingSummary(std::span<const uint8_t> block);
 
 // Keeps the first `packets` of the block's packets. REQUIRES: 0 < packets <= packet_count.
 void TruncateBlock(std::span<uint8_t> block, uint32_t packets);

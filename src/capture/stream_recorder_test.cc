@@ -16,6 +16,7 @@
 #include "capture/capture_fixture.h"
 #include "capture/counter.h"
 #include "capture/recorder.h"
+#include "storage/packet_file.h"
 #include "testing/capture_bytes.h"
 #include "testing/temp_dir.h"
 
@@ -139,6 +140,11 @@ TEST_F(StreamRecorderTest, ReadsStandardInputAndStopsAtTheLimit) {
     EXPECT_THAT(packets, SizeIs(7));
     EXPECT_EQ(packets.back().interface, "stdin");
     EXPECT_THAT(NamesIn(Indexes()), IsEmpty());
+    // Packets of a stream have any times: each is looked at for those of its block.
+    const auto table = PacketFile::Open(Packets() + "/" + NamesIn(Packets()).front())->WalkBlocks();
+    ASSERT_TRUE(table);
+    EXPECT_EQ(table->blocks.front().flags, 0u);
+    EXPECT_EQ(table->blocks.front().last_ns - table->blocks.front().first_ns, 6);
   });
 }
 

@@ -46,6 +46,7 @@ Result<std::unique_ptr<TPacketRing>> TPacketRing::Open(const RingOptions& option
   ring.interface_name_ = options.interface_name;
   ring.filter_ = options.filter;
   ring.promiscuous_ = options.promiscuous;
+  ring.nic_clock_ = options.nic_clock;
   STENO_TRY(ring.interface_index_, FindEthernetInterface(options.interface_name));
   STENO_TRY(ring.socket_, OpenSocket());
   STENO_CHECK_OK(SetOption(ring.fd(), SOL_PACKET, PACKET_VERSION, int{TPACKET_V3}, "select TPACKET_V3"));

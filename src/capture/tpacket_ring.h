@@ -56,6 +56,7 @@ class TPacketRing final : public PacketSource {
   Status Check(bool& lost) override;
   // The kernel's timer has cut the last block by then.
   [[nodiscard]] int64_t last_block_ns() const override { return (kRetireMs + 50) * kNsPerMs; }
+  [[nodiscard]] bool stamps_arrivals() const override { return !nic_clock_; }
   [[nodiscard]] BlockOrigin Origin(uint32_t) const override {
     return {static_cast<uint32_t>(interface_index_), interface_name_};
   }
@@ -71,6 +72,7 @@ class TPacketRing final : public PacketSource {
   std::string interface_name_;
   FilterProgram filter_;
   bool promiscuous_ = true;
+  bool nic_clock_ = false;
   int interface_index_ = 0;
 };
 

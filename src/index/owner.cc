@@ -7,12 +7,17 @@
 namespace steno {
 namespace {
 
-bool SameBlock(const BlockEntry& a, const BlockEntry& b) {
-  return a.file_offset == b.file_offset && a.first_ns == b.first_ns && a.last_ns == b.last_ns &&
-         a.packet_count == b.packet_count && a.used_bytes == b.used_bytes;
+bool IsEntryOf(const BlockEntry& indexed, const BlockEntry& block) {
+  return indexed.file_offset == block.file_offset && indexed.packet_count == block.packet_count &&
+         indexed.used_bytes == block.used_bytes && TimesFit(block, indexed.first_ns, indexed.last_ns);
 }
 
 }  // namespace
+
+bool TimesFit(const BlockEntry& block, int64_t first_ns, int64_t last_ns) {
+  if ((block.flags & kEnclosingTimes) != 0) return block.first_ns <= first_ns && last_ns <= block.last_ns;
+  return block.first_ns == first_ns && block.last_ns == last_ns;
+}
 
 Status CheckFileTag(const std::string& path, uint64_t index_tag, uint64_t file_tag) {
   if (index_tag == file_tag) return {};
@@ -22,7 +27,7 @@ Status CheckFileTag(const std::string& path, uint64_t index_tag, uint64_t file_t
 
 Status CheckBlocks(const std::string& path, std::span<const BlockEntry> indexed, const BlockTable& table) {
   for (size_t i = 0; i < std::min(indexed.size(), table.blocks.size()); ++i) {
-    if (SameBlock(indexed[i], table.blocks[i])) continue;
+    if (IsEntryOf(indexed[i], table.blocks[i])) continue;
     return Fail(
         Error::Corrupt(fmt::format("{}: block {} is at byte {} with {} packets, expected byte {} and {}",
                                    path, i, indexed[i].file_offset, indexed[i].packet_count,

@@ -81,7 +81,7 @@ void CheckBlock(const PacketFile& file, const BlockEntry& entry, std::span<const
   if (!walk.status()) problem(walk.status().error().message);
   if (summary.packets != entry.packet_count)
     problem(fmt::format("{} packets, expected {}", summary.packets, entry.packet_count));
-  if (summary.packets > 0 && (summary.first_ns != entry.first_ns || summary.last_ns != entry.last_ns)) {
+  if (summary.packets > 0 && !TimesFit(entry, summary.first_ns, summary.last_ns)) {
     problem(fmt::format("its packets are from {} to {} ns, expected {} to {}", summary.first_ns,
                         summary.last_ns, entry.first_ns, entry.last_ns));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/clock.h"
 #include "index/segment.h"
 #include "query/flow_select.h"
 
@@ -11,6 +12,11 @@ namespace {
 
 // Far beyond any packet file (granules are numbered by 32 bits), and low enough for sums not to overflow.
 constexpr uint64_t kMaxBlockOffset = uint64_t{1} << 45;
+
+// Packets come into a ring within this time of their stamps, but for rare ones (a CPU was stopped in
+// between), which are handed on late. Waiting for those, too, a merge would hold all packets of
+// kEnclosingSlackNs.
+constexpr int64_t kArrivalNs = 10 * kNsPerMs;
 
 bool InBounds(const BlockEntry& block, const TimeRange& bounds) {
   return IsReadable(block) && Overlaps(bounds, {block.first_ns, block.last_ns});
@@ -64,7 +70,9 @@ void PlanBlock(const BlockEntry& block, const FlowIndex& index, std::span<const 
 
 ReadUnit WholeBlock(const BlockEntry& block) {
   const uint64_t end = block.file_offset + block.used_bytes;
-  return {.first_ns = block.first_ns,
+  const bool enclosing = (block.flags & kEnclosingTimes) != 0;
+  constexpr int64_t kWider = kEnclosingSlackNs - kArrivalNs;
+  return {.first_ns = enclosing ? std::min(block.first_ns, INT64_MAX - kWider) + kWider : block.first_ns,
           .block_begin = block.file_offset,
           .block_end = end,
           .read_begin = block.file_offset,

@@ -21,7 +21,7 @@ inline constexpr uint64_t kMaxReadBytes =
 
 // Offsets are those of the file.
 struct ReadUnit {
-  int64_t first_ns = 0;      // of its block: no packet is earlier
+  int64_t first_ns = 0;      // of its block: no packet is earlier (a rare one where times are enclosing)
   uint64_t block_begin = 0;  // the block: where its kernel header is
   uint64_t block_end = 0;    // and where its used bytes end
   uint64_t read_begin =

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "index/sealer.h"
 #include "packet/decode.h"
@@ -93,6 +94,15 @@ TimeRange RandomTime(std::mt19937_64& random, int64_t begin_ns, int64_t end_ns) 
   return range;
 }
 
+// No packet is earlier than the first of its block by more than 10 ms.
+bool FirstIsEarly(const TestBlocks& blocks) {
+  return std::ranges::all_of(blocks, [](const std::vector<TestPacket>& block) {
+    return std::ranges::all_of(block, [&](const TestPacket& packet) {
+      return packet.time_ns >= block.front().time_ns - 10 * kNsPerMs;
+    });
+  });
+}
+
 }  // namespace
 
 TestPacket MakePacket(std::mt19937_64& random, int64_t time_ns) {
@@ -138,7 +148,7 @@ std::string StoreBuilder::IndexPath(uint32_t thread, uint64_t id) const {
 }
 
 void StoreBuilder::Write(const std::string& path, uint64_t id, const TestBlocks& blocks, size_t published,
-                         const SegmentMemory& segment) {
+                         const SegmentMemory& segment, bool enclosing_times) {
   // Never the same twice: two files may well claim one name.
   const uint64_t tag = ++files_ * 0x9E3779B97F4A7C15u;
   segment.Reset(id, tag, HiddenName(id));
@@ -152,6 +162,7 @@ void StoreBuilder::Write(const std::string& path, uint64_t id, const TestBlocks&
     for (const TestPacket& packet : blocks[i]) {
       STENO_CHECK(block.Add(packet.frame, packet.time_ns, packet.tag, packet.original_bytes));
     }
+    if (enclosing_times) block.UseEnclosingTimes();
     const std::vector<uint8_t> disk = block.Finish(id, tag, offset, i);
     STENO_CHECK(WriteFully(fd.get(), disk, offset, path));
     builder_.AddBlock(block.Block(), offset, 0);
@@ -162,7 +173,7 @@ void StoreBuilder::Write(const std::string& path, uint64_t id, const TestBlocks&
 
 void StoreBuilder::AddFile(uint32_t thread, uint64_t id, const TestBlocks& blocks, IndexKind index) {
   const std::string path = PacketPath(thread, id);
-  Write(path, id, blocks, blocks.size(), segment_);
+  Write(path, id, blocks, blocks.size(), segment_, index == IndexKind::kNone && FirstIsEarly(blocks));
   Expect(thread, id, blocks, blocks.size());
   if (index == IndexKind::kNone) return;
   if (index == IndexKind::kOfAnotherFile) segment_.header->file_tag ^= 0x100;

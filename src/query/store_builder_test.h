@@ -42,6 +42,8 @@ using TestBlocks = std::vector<std::vector<TestPacket>>;
 TestBlocks MakeBlocks(std::mt19937_64& random, size_t packets, int64_t first_ns, int64_t step_ns,
                       int64_t jitter_ns);
 
+// Without an index, times are as the recorder writes them then (kBlockEnclosingTimes), if no packet is
+// earlier than its block's first by more than a ring makes it.
 enum class IndexKind : uint8_t { kSealed, kNone, kCorrupt, kOfAnotherFile };
 
 class StoreBuilder {
@@ -83,7 +85,7 @@ class StoreBuilder {
   void Expect(uint32_t thread, uint64_t id, const TestBlocks& blocks, size_t count);
   // Writes the blocks to `path` and adds them to `segment`.
   void Write(const std::string& path, uint64_t id, const TestBlocks& blocks, size_t published,
-             const SegmentMemory& segment);
+             const SegmentMemory& segment, bool enclosing_times = false);
 
   TempDir temp_;
   std::vector<StoreDirectory> directories_;

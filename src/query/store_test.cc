@@ -45,7 +45,7 @@ class StoreTest : public ::testing::Test {
   }
 
   std::mt19937_64 random_{7};
-  StoreBuilder builder_{2};
+  StoreBuilder builder_{3};
   Store store_{builder_.directories()};
   std::vector<std::string> problems_;
 };
@@ -112,13 +112,18 @@ TEST_F(StoreTest, OtherNamesAreIgnored) {
   EXPECT_THAT(problems_, IsEmpty());
 }
 
-TEST_F(StoreTest, TimesAreExactWithAndWithoutIndex) {
+TEST_F(StoreTest, TimesAreThoseOfIndexOrBlocks) {
   const TestBlocks blocks = Blocks(5, 100);
   builder_.AddFile(0, kId, blocks);
-  builder_.AddFile(1, kId, blocks, IndexKind::kNone);
-  for (const auto& file : Take()) {
-    EXPECT_EQ(file->first_ns(), kTestStartNs + 5 * kMs);
-    EXPECT_EQ(file->last_ns(), kTestStartNs + 104 * kMs);
+  builder_.AddFile(1, kId, blocks);
+  std::filesystem::remove(builder_.IndexPath(1, kId));
+  builder_.AddFile(2, kId, blocks, IndexKind::kNone);
+  const StoreSnapshot files = Take();
+  ASSERT_THAT(files, SizeIs(3));
+  for (const auto& file : files) {
+    const int64_t wider = file->thread() == 2 ? kEnclosingSlackNs : 0;
+    EXPECT_EQ(file->first_ns(), kTestStartNs + 5 * kMs - wider);
+    EXPECT_EQ(file->last_ns(), kTestStartNs + 104 * kMs + wider);
     EXPECT_EQ(file->file_id(), kId);
   }
 }

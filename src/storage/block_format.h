@@ -46,8 +46,14 @@ inline constexpr uint64_t kBlockMagic = 0x314B4C424E455453;  // "STENBLK1" in fi
 inline constexpr uint32_t kBlockVersion = 1;
 
 enum BlockFlags : uint32_t {
-  kBlockGathered = 1,  // put together from several small ring blocks (quiet link)
+  kBlockGathered = 1,        // put together from several small ring blocks (quiet link)
+  kBlockEnclosingTimes = 2,  // first_ns and last_ns are not exact, but enclose the times of all packets
 };
+
+// How much wider than the first packet's time and the kernel header's last one enclosing times are. Packets
+// are stamped before they come into a block, not in order when several CPUs receive, and a clock may be set
+// while a block is being filled, which takes a fraction of this.
+inline constexpr int64_t kEnclosingSlackNs = 1'000'000'000;
 
 // Our part. `file_id` and `file_tag` tie a block to its file: stale blocks of a recycled file never match.
 struct BlockHeader {
@@ -58,7 +64,7 @@ struct BlockHeader {
   uint64_t file_tag;        // random, one per file
   uint64_t file_offset;     // where in the file this block starts
   uint64_t block_sequence;  // 0, 1, 2, ... within the file
-  int64_t first_ns;         // earliest and latest packet time, ns since the epoch
+  int64_t first_ns;         // earliest and latest packet time, ns since the epoch (see kBlockEnclosingTimes)
   int64_t last_ns;
   uint32_t packet_count;  // copies of the kernel's fields, under our checksum
   uint32_t used_bytes;
@@ -92,6 +98,7 @@ static_assert(sizeof(BlockEntry) == 40);
 
 enum BlockEntryFlags : uint32_t {
   kBlockUnindexed = 1,  // some packets of this block are not in the flow index: a query reads it all
+  kEnclosingTimes = 2,  // its block has kBlockEnclosingTimes
 };
 
 }  // namespace steno

@@ -20,9 +20,6 @@
 namespace steno {
 namespace {
 
-// Packets are stamped before they come into a block, and not in order when several CPUs receive.
-constexpr int64_t kForeignTimeSlackNs = kNsPerSecond;
-
 constexpr size_t kScanBytes = 1 << 20;  // read size of the searches
 
 // The next offset at or after `offset` that holds written data, or `end`. File systems without SEEK_DATA say
@@ -78,6 +75,7 @@ BlockEntry ToEntry(const BlockHeader& header) {
   entry.packet_count = header.packet_count;
   entry.used_bytes = header.used_bytes;
   entry.drops = static_cast<uint32_t>(std::min<uint64_t>(header.drops, std::numeric_limits<uint32_t>::max()));
+  if ((header.flags & kBlockEnclosingTimes) != 0) entry.flags = kEnclosingTimes;
   return entry;
 }
 
@@ -189,8 +187,8 @@ Result<BlockTable> ListForeignBlocks(int fd, const std::string& path, uint64_t e
         std::minmax({time(packet.tp_sec, packet.tp_nsec), time(header.opened_sec, header.opened_nsec),
                      time(header.last_sec, header.last_nsec)});
     table.blocks.push_back({.file_offset = at,
-                            .first_ns = low - kForeignTimeSlackNs,
-                            .last_ns = high + kForeignTimeSlackNs,
+                            .first_ns = low - kEnclosingSlackNs,
+                            .last_ns = high + kEnclosingSlackNs,
                             .packet_count = header.packet_count,
                             .used_bytes = header.used_bytes,
                             .drops = 0,

@@ -71,6 +71,7 @@ bool BlockBuilder::Add(std::span<const uint8_t> frame, int64_t time_ns, const St
   std::memcpy(at, &header, sizeof header);
   std::memcpy(at + kAddressOffset, &address, sizeof address);
   std::copy(frame.begin(), frame.end(), at + kFrameOffset);
+  if (packets_ == 0) first_packet_ns_ = time_ns;
   first_ns_ = packets_ == 0 ? time_ns : std::min(first_ns_, time_ns);
   last_ns_ = packets_ == 0 ? time_ns : std::max(last_ns_, time_ns);
   last_ = used_;
@@ -106,8 +107,9 @@ std::vector<uint8_t> BlockBuilder::Finish(uint64_t file_id, uint64_t file_tag, u
   header.file_tag = file_tag;
   header.file_offset = file_offset;
   header.block_sequence = sequence;
-  header.first_ns = first_ns_;
-  header.last_ns = last_ns_;
+  header.first_ns = enclosing_ ? first_packet_ns_ - kEnclosingSlackNs : first_ns_;
+  header.last_ns = enclosing_ ? last_ns_ + kEnclosingSlackNs : last_ns_;
+  header.flags = enclosing_ ? kBlockEnclosingTimes : 0u;
   header.packet_count = packets_;
   header.used_bytes = static_cast<uint32_t>(used_);
   header.disk_bytes = static_cast<uint32_t>(AlignUp(used_, kDiskAlignment));

@@ -28,6 +28,9 @@ class BlockBuilder {
   std::vector<uint8_t> Finish(uint64_t file_id, uint64_t file_tag, uint64_t file_offset, uint64_t sequence,
                               uint64_t drops = 0, uint16_t thread = 0);
 
+  // Finish() writes enclosing times (kBlockEnclosingTimes), around the first packet's and the latest.
+  void UseEnclosingTimes() { enclosing_ = true; }
+
   // The block as the incumbent writes it: without private header, packets from byte 48 on, 1 MiB on disk.
   std::vector<uint8_t> FinishForeign();
 
@@ -41,6 +44,8 @@ class BlockBuilder {
   uint32_t packets_ = 0;
   int64_t first_ns_ = 0;
   int64_t last_ns_ = 0;
+  int64_t first_packet_ns_ = 0;
+  bool enclosing_ = false;
 };
 
 }  // namespace steno::testing

@@ -13,14 +13,20 @@ static_assert(FlowTable::kEntries == 1u << 20, "Index() takes the upper 20 bits 
 }  // namespace
 
 Result<FlowTable> FlowTable::Create() {
+  Seed seed;
+  if (::getrandom(seed.data(), sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {
+    return Fail(Error::System("getrandom for the seed of the flow table"));
+  }
+  return Create(seed);
+}
+
+Result<FlowTable> FlowTable::Create(const Seed& seed) {
   FlowTable table;
+  table.seed_ = seed;
   STENO_TRY(table.memory_, Mapping::AnonymousHuge(kEntryBytes + kFlowBytes));
   table.memory_.TakePages();  // a first packet of each page would wait for 2 MiB of zeros
   table.entries_ = reinterpret_cast<Entry*>(table.memory_.data());
   table.flows_ = reinterpret_cast<Flow*>(table.memory_.data() + kEntryBytes);
-  if (::getrandom(table.seed_, sizeof table.seed_, 0) != static_cast<ssize_t>(sizeof table.seed_)) {
-    return Fail(Error::System("getrandom for the seed of the flow table"));
-  }
   return table;
 }
 
@@ -33,7 +39,7 @@ uint64_t FlowTable::HashLong(const FlowKey& key) const {
     const uint64_t second = at + 8 < key.size ? Word(key, at + 8) : 0;
     hash = Mix(Word(key, at) ^ seed_[0] ^ hash, second ^ seed_[1]);
   }
-  return Mix(hash ^ seed_[2], seed_[3] | 1);
+  return Finish(hash);
 }
 
 FlowTable::Flow& FlowTable::Add(Entry& entry, const FlowKey& key, uint64_t hash, uint32_t flow,

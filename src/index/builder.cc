@@ -5,11 +5,10 @@
 #include <cstring>
 #include <utility>
 
-#include "base/bytes.h"
 #include "index/flow_table.h"
 #include "index/packet_scout.h"
+#include "index/recent_flows.h"
 #include "packet/flow_key.h"
-#include "storage/block_format.h"
 
 namespace steno {
 namespace {
@@ -37,13 +36,13 @@ struct IndexBuilder::Impl {
 
   FlowTable table;
   PacketScout scout;
+  RecentFlows recent;
   SegmentMemory segment{};
   bool active = false;  // there is a segment
   bool full = false;
   bool block_unindexed = false;  // some packet of the current block did not get into the index
 
   uint32_t max_pairs = kSegmentMaxPairs;
-  uint64_t next_offset = 0;  // where the next block is expected
 
   // How far each array of the segment has grown.
   uint32_t flows = 0;
@@ -58,9 +57,9 @@ void IndexBuilder::Impl::Begin(const SegmentMemory* new_segment, uint32_t pair_l
   segment = active ? *new_segment : SegmentMemory{};
   full = false;
   max_pairs = std::min(pair_limit, kSegmentMaxPairs);
-  next_offset = 0;
   flows = key_bytes = pairs = granules = blocks = 0;
   table.Start();
+  recent.Forget();
 }
 
 // Makes the granule of `file_offset` the last one; false if it lies outside the segment.
@@ -119,6 +118,8 @@ void IndexBuilder::Impl::AddPackets(std::span<const uint8_t> packets, uint64_t b
     const ScoutedPacket& packet = ScoutedPacket::At(packets.data() + at);
     at += packet.stored_bytes();
     const uint64_t hash = table.Hash(packet.key);
+    const auto granule = static_cast<uint32_t>((block_offset + packet.offset) / kGranuleBytes);
+    if (recent.Note(packet.key, hash, granule)) continue;
     table.Prefetch(hash);
     Ahead& slot = ahead[count % ahead.size()];
     if (count >= ahead.size()) AddOrFill(*slot.packet, slot.hash, block_offset);
@@ -134,9 +135,8 @@ BlockSummary IndexBuilder::Impl::AddBlock(std::span<const uint8_t> block, uint64
                                           uint32_t drops) {
   const bool indexing = active && blocks < kSegmentMaxBlocks;
   block_unindexed = false;
-  next_offset = file_offset + AlignUp(block.size(), kDiskAlignment);
   PacketScout::Chain& found =
-      scout.Take(block, file_offset, indexing ? PacketScout::Aim::kPackets : PacketScout::Aim::kSummary);
+      scout.Take(block, indexing ? PacketScout::Aim::kPackets : PacketScout::Aim::kSummary);
   do {
     if (indexing) AddPackets(found.packets(), file_offset);
   } while (scout.Next(found));
@@ -177,8 +177,7 @@ void IndexBuilder::Begin(const SegmentMemory* segment, uint32_t max_pairs) {
 }
 
 void IndexBuilder::LookAhead(std::span<const std::span<const uint8_t>> blocks) {
-  impl_->scout.Walk(blocks, impl_->next_offset,
-                    impl_->active ? PacketScout::Aim::kPackets : PacketScout::Aim::kSummary);
+  impl_->scout.Walk(blocks, impl_->active ? PacketScout::Aim::kPackets : PacketScout::Aim::kSummary);
 }
 
 BlockSummary IndexBuilder::AddBlock(std::span<const uint8_t> block, uint64_t file_offset, uint32_t drops) {

@@ -1,5 +1,4 @@
-// PacketScout: walks the packets of several blocks at the same time, and notes the flow keys of those that
-// may add something to the index.
+// PacketScout: walks the packets of several blocks at the same time, and notes the flow key of each.
 //
 // The packets of a block are a chain: each header holds the distance to the next, and each is a cache miss,
 // as another core has just written it. One chain waits for one miss after the other; several chains in
@@ -16,14 +15,12 @@
 #include "base/mapping.h"
 #include "base/result.h"
 #include "index/block_summary.h"
-#include "index/recent_flows.h"
 #include "packet/flow_key.h"
 #include "storage/packet_view.h"
 
 namespace steno {
 
-// A packet as the index sees it: the first of its flow in its granule, or one that may be. Of the key only
-// the bytes in use are there; behind them is the next packet.
+// A packet as the index sees it. Of the key only the bytes in use are there; behind them is the next packet.
 struct ScoutedPacket {
   uint32_t offset = 0;  // of its header in the block
   FlowKey key;
@@ -44,16 +41,15 @@ class PacketScout {
 
   enum class Aim : uint8_t {
     kSummary,
-    kPackets,  // that, and what the index needs of the packets
+    kPackets,  // that, and what the index needs of each packet
   };
 
   // What has been found in a block.
   class Chain {
    public:
-    // Of all packets so far, noted or not.
+    // Of all packets so far.
     [[nodiscard]] const BlockSummary& summary() const { return summary_; }
-    // ScoutedPackets, one after the other: all that matter, or the next that fit into memory. Not noted are
-    // packets whose flow the block has shown in their granule just before; each granule's first one is.
+    // ScoutedPackets, one after the other: all, or the next that fit into memory.
     [[nodiscard]] std::span<const uint8_t> packets() const { return {memory_, used_}; }
 
    private:
@@ -62,8 +58,6 @@ class PacketScout {
     std::span<const uint8_t> block_;  // empty: what is here is nobody's
     Aim aim_ = Aim::kSummary;
     bool more_ = false;
-    uint32_t phase_ = 0;  // where in a granule the block begins
-    RecentFlows* recent_ = nullptr;
     uint8_t* memory_ = nullptr;
     size_t used_ = 0;
     BlockSummary summary_;
@@ -71,24 +65,23 @@ class PacketScout {
 
   static Result<PacketScout> Create();
 
-  // Forgets what it knew and walks `blocks`, kMaxBlocks of them at most, each kernel header first. They are
-  // expected to go into the file one after another, from `file_offset` on.
-  void Walk(std::span<const std::span<const uint8_t>> blocks, uint64_t file_offset, Aim aim);
+  // Forgets what it knew and walks `blocks`, kMaxBlocks of them at most, each kernel header first.
+  void Walk(std::span<const std::span<const uint8_t>> blocks, Aim aim);
 
   // What is known of this block, which Walk() has seen and nobody has taken yet, or which is walked now,
-  // alone, as what was expected is not so. Good until the next call of Walk() or Take().
-  Chain& Take(std::span<const uint8_t> block, uint64_t file_offset, Aim aim);
+  // alone. Good until the next call of Walk() or Take().
+  Chain& Take(std::span<const uint8_t> block, Aim aim);
 
   // Goes on to the packets that did not fit; false if there are none.
   bool Next(Chain& chain);
 
  private:
   PacketScout() = default;
-  static void Begin(Chain& chain, std::span<const uint8_t> block, uint64_t file_offset, Aim aim);
+  static void Begin(Chain& chain, std::span<const uint8_t> block, Aim aim);
   template <Aim kAim>
   static bool Step(Chain& chain);
   template <Aim kAim>
-  void WalkTogether();
+  void WalkTogether(std::span<const std::span<const uint8_t>> blocks);
   static void WalkAlone(Chain& chain);
 
   Mapping memory_;

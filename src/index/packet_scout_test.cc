@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <random>
-#include <set>
-#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -20,20 +18,10 @@ using testing::BlockBuilder;
 using testing::PacketBuilder;
 using Bytes = std::vector<uint8_t>;
 
-// Now and then one of a few plain flows, else something that is none.
-Bytes MadeFrame(std::mt19937& random, unsigned number) {
-  const size_t bytes = random() % 1400;
-  if (random() % 2 == 0) return Bytes(60 + bytes, static_cast<uint8_t>(number));
-  PacketBuilder packet;
-  packet.Ethernet();
-  random() % 3 == 0 ? packet.Ipv6("2001:db8::1", "2001:db8::2") : packet.Ipv4("10.0.0.1", "10.0.0.2");
-  return packet.Udp(static_cast<uint16_t>(1 + random() % 80), 53).Payload(bytes).Build();
-}
-
 Bytes MadeBlock(std::mt19937& random, unsigned packets) {
   BlockBuilder block;
   for (unsigned i = 0; i < packets; ++i) {
-    const Bytes frame = MadeFrame(random, i);
+    const Bytes frame(60 + random() % 1455, static_cast<uint8_t>(i));
     if (!block.Add(frame, i)) break;
   }
   const auto made = block.Block();
@@ -65,10 +53,9 @@ Walked WalkOf(std::span<const uint8_t> block) {
   return walked;
 }
 
-Walked ScoutOf(PacketScout& scout, std::span<const uint8_t> block, uint64_t file_offset,
-               PacketScout::Aim aim = PacketScout::Aim::kPackets) {
+Walked ScoutOf(PacketScout& scout, std::span<const uint8_t> block, PacketScout::Aim aim) {
   Walked scouted;
-  PacketScout::Chain& chain = scout.Take(block, file_offset, aim);
+  PacketScout::Chain& chain = scout.Take(block, aim);
   do {
     const auto memory = chain.packets();
     for (size_t at = 0; at < memory.size();) {
@@ -82,32 +69,15 @@ Walked ScoutOf(PacketScout& scout, std::span<const uint8_t> block, uint64_t file
   return scouted;
 }
 
-// All packets that matter were noted, each as it is: a packet may be left out if one of the same plain flow
-// was noted for its granule before.
-void ExpectAllThatMatter(const Walked& scouted, const Walked& walked, uint64_t file_offset) {
-  std::set<std::pair<uint64_t, Bytes>> noted;
-  auto next = scouted.packets.begin();
-  for (const Found& packet : walked.packets) {
-    const std::pair pair((file_offset + packet.offset) / kGranuleBytes, packet.key);
-    if (next != scouted.packets.end() && next->offset == packet.offset) {
-      ASSERT_EQ(*next, packet);
-      noted.insert(pair);
-      ++next;
-    } else {
-      ASSERT_TRUE(noted.contains(pair)) << "the packet at " << packet.offset << " is the first of its flow";
-    }
-  }
-  EXPECT_TRUE(next == scouted.packets.end()) << "a packet at " << next->offset;
+void ExpectSame(const Walked& scouted, const Walked& walked) {
+  EXPECT_EQ(scouted.packets, walked.packets);
   EXPECT_EQ(scouted.summary.packets, walked.summary.packets);
   EXPECT_EQ(scouted.summary.first_ns, walked.summary.first_ns);
   EXPECT_EQ(scouted.summary.last_ns, walked.summary.last_ns);
   EXPECT_EQ(scouted.summary.captured_bytes, walked.summary.captured_bytes);
 }
 
-uint64_t OnDisk(const Bytes& block) { return AlignUp(block.size(), kDiskAlignment); }
-
-// Announced or not, at the place that was expected or elsewhere, beside others or alone, damaged or whole,
-// for either aim.
+// Announced or not, beside others or alone, damaged or whole, for either aim.
 TEST(PacketScout, FindsWhatAWalkFinds) {
   std::mt19937 random(11);
   PacketScout scout = PacketScout::Create().value();
@@ -123,20 +93,16 @@ TEST(PacketScout, FindsWhatAWalkFinds) {
     }
     const std::vector<std::span<const uint8_t>> spans(blocks.begin(), blocks.end());
     const auto announced = round % 3 == 0 ? PacketScout::Aim::kSummary : PacketScout::Aim::kPackets;
-    uint64_t file_offset = random() % 100 * kDiskAlignment;
-    scout.Walk(spans, file_offset, announced);
+    scout.Walk(spans, announced);
     for (const Bytes& block : blocks) {
-      if (random() % 10 == 0) file_offset += kDiskAlignment;
       const Walked walked = WalkOf(block);
-      ExpectAllThatMatter(ScoutOf(scout, block, file_offset), walked, file_offset);
-      const auto summary = ScoutOf(scout, block, file_offset, PacketScout::Aim::kSummary).summary;
-      EXPECT_EQ(summary.packets, walked.summary.packets);
-      file_offset += OnDisk(block);
+      ExpectSame(ScoutOf(scout, block, PacketScout::Aim::kPackets), walked);
+      EXPECT_EQ(ScoutOf(scout, block, PacketScout::Aim::kSummary).summary.packets, walked.summary.packets);
     }
   }
 }
 
-// More packets that matter than fit into memory, and keys of every kind and size.
+// More packets than fit into memory, and keys of every kind and size.
 TEST(PacketScout, GoesOnWhereMemoryEnded) {
   BlockBuilder block(kMaxBlockBytes);
   std::mt19937 random(15);
@@ -154,33 +120,9 @@ TEST(PacketScout, GoesOnWhereMemoryEnded) {
   PacketScout scout = PacketScout::Create().value();
   const Walked walked = WalkOf(block.Block());
   EXPECT_EQ(walked.packets.size(), 20'000u);
-  ExpectAllThatMatter(ScoutOf(scout, block.Block(), 0), walked, 0);
-  scout.Walk({{block.Block()}}, 0, PacketScout::Aim::kPackets);
-  const Walked scouted = ScoutOf(scout, block.Block(), 0);
-  EXPECT_EQ(scouted.packets.size(), 20'000u) << "each is a flow of its own";
-  ExpectAllThatMatter(scouted, walked, 0);
-}
-
-// Of a few flows little is noted: once per granule, wherever the block begins in one.
-TEST(PacketScout, NotesAFlowOncePerGranule) {
-  constexpr uint64_t kFlows = 3;
-  BlockBuilder block;
-  for (unsigned i = 0; i < 5000; ++i) {
-    PacketBuilder packet;
-    packet.Ethernet();
-    i % kFlows == 0 ? packet.Ipv6("2001:db8::1", "2001:db8::2") : packet.Ipv4("10.0.0.1", "10.0.0.2");
-    packet.Udp(static_cast<uint16_t>(1 + i % kFlows), 53).Payload(60);
-    ASSERT_TRUE(block.Add(packet.Build(), i));
-  }
-  PacketScout scout = PacketScout::Create().value();
-  for (const uint64_t file_offset : {0u, 4096u, 12288u}) {
-    scout.Walk({{block.Block()}}, file_offset, PacketScout::Aim::kPackets);
-    const Walked scouted = ScoutOf(scout, block.Block(), file_offset);
-    const uint64_t last = file_offset + block.Block().size();
-    const uint64_t granules = last / kGranuleBytes + 1 - (file_offset + kFirstPacketOffset) / kGranuleBytes;
-    EXPECT_GE(scouted.packets.size(), (granules - 1) * kFlows);
-    EXPECT_LE(scouted.packets.size(), granules * kFlows);
-  }
+  ExpectSame(ScoutOf(scout, block.Block(), PacketScout::Aim::kPackets), walked);
+  scout.Walk({{block.Block()}}, PacketScout::Aim::kPackets);
+  ExpectSame(ScoutOf(scout, block.Block(), PacketScout::Aim::kPackets), walked);
 }
 
 TEST(PacketScout, StaysInsideDamagedBlocks) {
@@ -194,8 +136,9 @@ TEST(PacketScout, StaysInsideDamagedBlocks) {
       const size_t at = random() % std::min<size_t>(block.size(), round % 2 == 0 ? 64 : block.size());
       block[at] = static_cast<uint8_t>(random());
     }
-    scout.Walk({{std::span<const uint8_t>(block)}}, 0, PacketScout::Aim::kPackets);
-    for (const Found& packet : ScoutOf(scout, block, 0).packets) EXPECT_LT(packet.offset, block.size());
+    scout.Walk({{std::span<const uint8_t>(block)}}, PacketScout::Aim::kPackets);
+    for (const Found& packet : ScoutOf(scout, block, PacketScout::Aim::kPackets).packets)
+      EXPECT_LT(packet.offset, block.size());
   }
 }
 

@@ -21,7 +21,7 @@ constexpr size_t kSourceMacOffset = 6;
 constexpr size_t kEtherTypeOffset = 12;
 constexpr uint8_t kMacBytes = 6;
 static_assert(kAddressOffset == TPACKET_ALIGN(sizeof(tpacket3_hdr)));
-static_assert(kAddressOffset + sizeof(sockaddr_ll) <= BlockFiller::kFrameOffset);
+static_assert(kAddressOffset + sizeof(sockaddr_ll) <= kFrameOffset);
 
 // What the kernel notes about the interface and the frame's first header, as far as there is one.
 sockaddr_ll LinkAddress(const PacketToFill& packet) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "capture/ring_block.h"
 #include "storage/block_format.h"
 
 namespace steno {
@@ -24,7 +25,6 @@ struct PacketToFill {
 
 class BlockFiller {
  public:
-  static constexpr uint32_t kFrameOffset = 82;
   static constexpr uint32_t kNetworkOffset = 96;
 
   // The longest frame that a block of `block_bytes` has room for.

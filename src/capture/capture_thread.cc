@@ -247,7 +247,7 @@ bool CaptureThread::TakeHead(uint32_t block) {
   const KernelBlockHeader header = ReadKernelHeader(memory);
   if (ring_.Losing(block)) ReadStatistics();
   AddTo(counters_.blocks);
-  SetTo(counters_.last_packet_ns, uint64_t{header.last_sec} * kNsPerSecond + header.last_nsec);
+  SetTo(counters_.last_packet_ns, static_cast<uint64_t>(LastNs(header)));
   if (options_.stats_blocks > 0) LogBlockFill(header.used_bytes);
   const uint32_t admitted = limit_.Admit(header.packet_count);
   if (admitted < header.packet_count && admitted > 0) TruncateBlock(memory, admitted);

@@ -10,14 +10,6 @@
 
 namespace steno {
 
-namespace {
-
-// Of an Ethernet frame behind its header, as tpacket_rcv() of af_packet.c places it: the network header at
-// the next multiple of 16 after tpacket3_hdr, sockaddr_ll and 16 bytes, the frame 14 bytes before.
-constexpr uint64_t kFrameOffset = 82;
-
-}  // namespace
-
 int64_t FirstPacketNs(std::span<const uint8_t> block) {
   const uint64_t at = ReadKernelHeader(block).first_packet_offset;
   STENO_CHECK(at + sizeof(tpacket3_hdr) <= block.size());
@@ -31,12 +23,15 @@ BlockSummary EnclosingSummary(std::span<const uint8_t> block) {
   const uint64_t overhead = uint64_t{header.packet_count} * kFrameOffset;
   const uint64_t packets_bytes = header.used_bytes - header.first_packet_offset;
   // The kernel header's first time is that of opening the block, which may be long before the first packet.
-  const auto [low, high] = std::minmax(
-      {FirstPacketNs(block), int64_t{header.last_sec} * kNsPerSecond + int64_t{header.last_nsec}});
+  const auto [low, high] = std::minmax({FirstPacketNs(block), LastNs(header)});
   return {.first_ns = low - kEnclosingSlackNs,
           .last_ns = high + kEnclosingSlackNs,
           .packets = header.packet_count,
           .captured_bytes = packets_bytes - std::min(packets_bytes, overhead)};
+}
+
+int64_t LastNs(const KernelBlockHeader& header) {
+  return int64_t{header.last_sec} * kNsPerSecond + header.last_nsec;
 }
 
 void TruncateBlock(std::span<uint8_t> block, uint32_t packets) {
